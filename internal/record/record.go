@@ -1,0 +1,103 @@
+// Package record holds the domain: operations, records, outcomes, and the fold
+// that turns the first into the others. It is pure: no I/O, no clock, no
+// randomness, and it knows nothing of HTTP, Redis or SQL.
+package record
+
+import (
+	"time"
+
+	"github.com/waybill-dev/waybill/internal/fault"
+)
+
+// Action is what an operation does to its record.
+type Action string
+
+// The actions.
+const (
+	Create  Action = "create"
+	Replace Action = "replace"
+	Patch   Action = "patch"
+	Delete  Action = "delete"
+)
+
+// Status is where an operation stands. Done and Failed never change.
+type Status string
+
+// The statuses. Queued and Retrying are known from the queue alone.
+const (
+	Queued   Status = "queued"
+	Retrying Status = "retrying"
+	Done     Status = "done"
+	Failed   Status = "failed"
+)
+
+// DefaultTenant is whose data it is when nobody says otherwise.
+const DefaultTenant = "default"
+
+// Key names one record.
+type Key struct{ Tenant, Collection, ID string }
+
+// Less orders keys; locks are taken in this order.
+func (k Key) Less(o Key) bool {
+	if k.Tenant != o.Tenant {
+		return k.Tenant < o.Tenant
+	}
+	if k.Collection != o.Collection {
+		return k.Collection < o.Collection
+	}
+	return k.ID < o.ID
+}
+
+// Operation is one accepted write.
+type Operation struct {
+	ID string // UUIDv7, see NewID
+	Key
+	Action      Action
+	Body        []byte // compact JSON object; nil for Delete
+	IfMatch     int64  // the version that the record must have; 0: any
+	IfNoneMatch bool   // the record must not exist
+	Principal   string // who wrote it; "" for anonymous
+	Reply       string // where the outcome is announced (Prefer: wait); "" for nowhere
+}
+
+// Record is a stored JSON object. Data is the object alone, without id,
+// version and times.
+type Record struct {
+	Key
+	Version   int64 // from 1, one more with each write
+	Data      []byte
+	CreatedBy string // ID of the operation that created it: the order of lists
+	UpdatedBy string // ID of the last operation that took effect
+}
+
+// CreatedAt is when the write that created the record was accepted, in UTC.
+func (r *Record) CreatedAt() time.Time { return AcceptedAt(r.CreatedBy) }
+
+// UpdatedAt is when the last write that took effect was accepted, in UTC.
+func (r *Record) UpdatedAt() time.Time { return AcceptedAt(r.UpdatedBy) }
+
+// Outcome is how an operation ended.
+type Outcome struct {
+	Operation Operation
+	Status    Status     // Done or Failed
+	Version   int64      // the record's version after it; 0 when Failed. A delete has the version it removed
+	Code      fault.Kind // why it failed
+	Detail    string
+	Created   bool    // the record did not exist before
+	Record    *Record // the record after it; for a delete, the last state; nil when Failed
+}
+
+// Stored is an operation as the store keeps it.
+type Stored struct {
+	ID string
+	Key
+	Action     Action
+	Status     Status // Done or Failed
+	Version    int64
+	Code       fault.Kind
+	Detail     string
+	Principal  string
+	Attempts   int
+	AcceptedAt time.Time
+	StoredAt   time.Time
+}

@@ -1,0 +1,114 @@
+// Package tasks is what travels through Redis: task types, their payloads, how
+// they are encoded, and the options they are enqueued with. It is public, so
+// that other Go services may enqueue or read Waybill's tasks, and imports asynq
+// and the standard library alone. Golden files in testdata pin the wire format.
+package tasks
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/hibiken/asynq"
+)
+
+// Queues.
+const (
+	QueueWrites      = "writes"
+	QueueNotify      = "notify"
+	QueueMaintenance = "maintenance"
+)
+
+// TypeApply is the type of a task that carries a batch of operations.
+const TypeApply = "write:apply"
+
+// Version is the version of the payloads that this package writes. A reader
+// hands back a payload whose version is higher than the one it knows.
+const Version = 1
+
+// Limits of one batch: a task holds at most so many operations, and at most so
+// many bytes of bodies unless a single body is larger.
+const (
+	MaxOperations = 512
+	MaxBytes      = 256 << 10
+)
+
+// applyTimeout bounds one try at a batch, in asynq's terms: past it the handler's
+// context ends and the task is retried.
+const applyTimeout = 2 * time.Minute
+
+// ErrUnreadable is wrapped by the errors of DecodeApply: the payload is damaged,
+// or was written by a newer Waybill.
+var ErrUnreadable = errors.New("unreadable payload")
+
+// Operation is one accepted write, as it travels.
+type Operation struct {
+	ID          string          `json:"id"`     // UUIDv7, lower case
+	Tenant      string          `json:"tenant"` //
+	Action      string          `json:"action"` // create, replace, patch, delete
+	Collection  string          `json:"collection"`
+	Record      string          `json:"record,omitempty"` // left out when it is the operation's ID
+	Body        json.RawMessage `json:"body,omitempty"`   // a JSON object; none for delete
+	IfMatch     int64           `json:"if_match,omitempty"`
+	IfNoneMatch bool            `json:"if_none_match,omitempty"`
+	Principal   string          `json:"principal,omitempty"`
+	Reply       string          `json:"reply,omitempty"` // channel where the outcome is published
+}
+
+type batch struct {
+	Version    int         `json:"v"`
+	Operations []Operation `json:"operations"`
+}
+
+// EncodeApply returns the payload of a write:apply task. Bodies must be compact
+// JSON; they travel byte for byte.
+func EncodeApply(operations []Operation) ([]byte, error) {
+	var b bytes.Buffer
+	size := 64
+	for i := range operations {
+		size += len(operations[i].Body) + 256
+	}
+	b.Grow(size)
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false) // or "<" in a body would not travel byte for byte
+	if err := e.Encode(batch{Version: Version, Operations: operations}); err != nil {
+		return nil, fmt.Errorf("encode %s: %w", TypeApply, err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
+
+// DecodeApply reads the payload of a write:apply task. Its errors wrap
+// ErrUnreadable.
+func DecodeApply(payload []byte) ([]Operation, error) {
+	var b batch
+	if err := json.Unmarshal(payload, &b); err != nil {
+		return nil, fmt.Errorf("decode %s: %w: %w", TypeApply, ErrUnreadable, err)
+	}
+	if b.Version < 1 || b.Version > Version {
+		return nil, fmt.Errorf("decode %s: %w: version %d, this program reads up to %d", TypeApply, ErrUnreadable, b.Version, Version)
+	}
+	if len(b.Operations) == 0 {
+		return nil, fmt.Errorf("decode %s: %w: no operations", TypeApply, ErrUnreadable)
+	}
+	for i := range b.Operations {
+		if b.Operations[i].Record == "" {
+			b.Operations[i].Record = b.Operations[i].ID
+		}
+	}
+	return b.Operations, nil
+}
+
+// NewApply returns a write:apply task named id that carries payload (from
+// EncodeApply). Its retries are without limit: outcomes end in the store, never
+// in asynq's archive.
+func NewApply(id string, payload []byte, headers map[string]string) *asynq.Task {
+	return asynq.NewTaskWithHeaders(TypeApply, payload, headers,
+		asynq.Queue(QueueWrites), asynq.TaskID(id), asynq.MaxRetry(math.MaxInt32), asynq.Timeout(applyTimeout))
+}
+
+// SingleID returns the task ID under which an operation travels when it is
+// enqueued again or split off its batch. A batch's own ID is never used twice.
+func SingleID(operation string) string { return operation + ".1" }
