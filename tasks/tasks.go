@@ -112,3 +112,16 @@ func NewApply(id string, payload []byte, headers map[string]string) *asynq.Task 
 // SingleID returns the task ID under which an operation travels when it is
 // enqueued again or split off its batch. A batch's own ID is never used twice.
 func SingleID(operation string) string { return operation + ".1" }
+
+// Outcome is how an operation ended, as the worker publishes it on the
+// operation's reply channel.
+type Outcome struct {
+	ID        string          `json:"id"`
+	Status    string          `json:"status"` // done, failed
+	Version   int64           `json:"version,omitempty"`
+	Code      string          `json:"code,omitempty"`
+	Detail    string          `json:"detail,omitempty"`
+	Created   bool            `json:"created,omitempty"`    // the record did not exist before
+	CreatedBy string          `json:"created_by,omitempty"` // the operation that created the record
+	Data      json.RawMessage `json:"data,omitempty"`       // the record after it
+}

@@ -65,6 +65,16 @@ func ParseID(s string) (stamp int64, err error) {
 // operation id was accepted: id with its index bits zero.
 func BatchID(id string) string { return id[:len(id)-4] + "0000" }
 
+// Sibling returns the ID of the index-th operation of the batch whose stamp is
+// ahead after that of id, drawn together with it.
+func Sibling(id string, ahead, index int) (string, error) {
+	stamp, err := ParseID(id)
+	if err != nil {
+		return "", err
+	}
+	return NewID(stamp+int64(ahead), 0, 0)[:19] + fmt.Sprintf("%s%04x", id[19:32], index&0xffff), nil
+}
+
 // AcceptedAt returns the time in an operation's ID, in UTC; zero if id is none.
 func AcceptedAt(id string) time.Time {
 	stamp, err := ParseID(id)

@@ -87,12 +87,13 @@ type Outcome struct {
 	Record    *Record // the record after it; for a delete, the last state; nil when Failed
 }
 
-// Stored is an operation as the store keeps it.
+// Stored is an operation as the store keeps it. One that is still in the queue
+// looks the same, with Status Queued or Retrying and no StoredAt.
 type Stored struct {
 	ID string
 	Key
 	Action     Action
-	Status     Status // Done or Failed
+	Status     Status
 	Version    int64
 	Code       fault.Kind
 	Detail     string
@@ -101,3 +102,6 @@ type Stored struct {
 	AcceptedAt time.Time
 	StoredAt   time.Time
 }
+
+// OperationKey names one operation.
+type OperationKey struct{ Tenant, ID string }

@@ -1,0 +1,74 @@
+package accept
+
+import (
+	"context"
+	_ "embed"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/waybill-dev/waybill/internal/record"
+)
+
+// All keys share the queue's hash tag, and so its slot in a cluster.
+const (
+	keyPrefix = "waybill:{writes}:"
+	stampKey  = keyPrefix + "stamp"
+)
+
+//go:embed stamp.lua
+var stampLua string
+
+var stampScript = redis.NewScript(stampLua)
+
+// mark is what one operation of a batch leaves in Redis when the batch is
+// stamped: its entry in its record's under-way set, its idempotency key, or both.
+type mark struct {
+	tail        string // record.IDTail
+	underWay    string // key of the record's under-way set; "" for none
+	idempotency string // key; "" for none
+	suffix      string // follows the operation's ID in the idempotency key's value
+}
+
+// stamp draws a batch's stamp, and reserves the count-1 that follow it. It
+// returns, for each mark, the value that its idempotency key had before ("" if
+// it was free or there is none); a mark whose key was taken leaves nothing.
+func stamp(ctx context.Context, rc redis.Scripter, count int, ttl time.Duration, marks []mark) (int64, []string, error) {
+	keys := make([]string, 1, 1+2*len(marks))
+	keys[0] = stampKey
+	args := make([]any, 3, 3+4*len(marks))
+	args[0], args[1], args[2] = count, int64(ttl/time.Second), len(marks)
+	for _, m := range marks {
+		args = append(args, m.tail, m.underWay != "", m.idempotency != "", m.suffix)
+		if m.underWay != "" {
+			keys = append(keys, m.underWay)
+		}
+		if m.idempotency != "" {
+			keys = append(keys, m.idempotency)
+		}
+	}
+	reply, err := stampScript.Run(ctx, rc, keys, args...).StringSlice()
+	if err != nil {
+		return 0, nil, fmt.Errorf("draw a stamp: %w", err)
+	}
+	if len(reply) != 1+len(marks) {
+		return 0, nil, fmt.Errorf("draw a stamp: %d values in the reply, want %d", len(reply), 1+len(marks))
+	}
+	n, err := strconv.ParseInt(reply[0], 10, 64)
+	if err != nil {
+		return 0, nil, fmt.Errorf("draw a stamp: %w", err)
+	}
+	return n, reply[1:], nil
+}
+
+// underWayKey returns the key of a record's under-way set: the IDs of the PUTs,
+// PATCHes and DELETEs that were stamped and are not known to be stored.
+func underWayKey(k record.Key) string {
+	return keyPrefix + "under-way:" + k.Tenant + "/" + k.Collection + "/" + k.ID
+}
+
+func idempotencyKey(tenant, principal, key string) string {
+	return keyPrefix + "idempotency:" + tenant + "/" + principal + "/" + key
+}

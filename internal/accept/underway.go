@@ -1,0 +1,74 @@
+package accept
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/waybill-dev/waybill/internal/record"
+)
+
+// UnderWay reads and clears the under-way sets that the stamp script fills: for
+// each record, the operations accepted and not known to be stored.
+type UnderWay struct{ rc redis.UniversalClient }
+
+// NewUnderWay returns the under-way sets kept in rc.
+func NewUnderWay(rc redis.UniversalClient) *UnderWay { return &UnderWay{rc} }
+
+// Of returns the operation IDs under way for each of keys, in no order, and
+// Redis's time, the clock that the stamps in them come from.
+func (u *UnderWay) Of(ctx context.Context, keys []record.Key) ([][]string, time.Time, error) {
+	pipe := u.rc.Pipeline()
+	members := make([]*redis.StringSliceCmd, len(keys))
+	for i, k := range keys {
+		members[i] = pipe.SMembers(ctx, underWayKey(k))
+	}
+	now := pipe.Time(ctx)
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, time.Time{}, fmt.Errorf("read under-way sets: %w", err)
+	}
+	ids := make([][]string, len(keys))
+	for i := range keys {
+		ids[i] = members[i].Val()
+	}
+	return ids, now.Val(), nil
+}
+
+// Mark is one entry of a record's under-way set.
+type Mark struct {
+	Record    record.Key
+	Operation string
+}
+
+// Add puts entries back: for operations that are enqueued again.
+func (u *UnderWay) Add(ctx context.Context, marks ...Mark) error {
+	return u.each(ctx, "add to", marks, redis.Pipeliner.SAdd)
+}
+
+// Clear removes entries; those that are not there are passed over.
+func (u *UnderWay) Clear(ctx context.Context, marks ...Mark) error {
+	return u.each(ctx, "clear", marks, redis.Pipeliner.SRem)
+}
+
+func (u *UnderWay) each(ctx context.Context, what string, marks []Mark,
+	command func(redis.Pipeliner, context.Context, string, ...any) *redis.IntCmd,
+) error {
+	if len(marks) == 0 {
+		return nil
+	}
+	pipe := u.rc.Pipeline()
+	for _, m := range marks {
+		command(pipe, ctx, underWayKey(m.Record), m.Operation)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("%s under-way sets: %w", what, err)
+	}
+	return nil
+}
+
+// Marked says whether op has an entry in an under-way set. A record made by
+// POST has its operation's ID, which nobody knows before its 202; so creates
+// need none.
+func Marked(op *record.Operation) bool { return op.Action != record.Create }

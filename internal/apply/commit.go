@@ -1,0 +1,118 @@
+package apply
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/waybill-dev/waybill/internal/accept"
+	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/internal/store"
+	"github.com/waybill-dev/waybill/tasks"
+)
+
+// apply stores operations that are ready and does what follows a commit. Both
+// are repeated if the worker dies on the way, and both are harmless twice.
+func (h *Handler) apply(ctx context.Context, operations []record.Operation, attempt int) error {
+	if len(operations) == 0 {
+		return nil
+	}
+	outcomes, err := h.commit(ctx, operations, attempt)
+	h.report(outcomes)
+	return errors.Join(err, h.settle(ctx, operations, outcomes, err))
+}
+
+// commit stores operations in one transaction. If the database refuses what is
+// in it, the batch is halved until the poison stands alone, and fails alone.
+// Halves are applied in order, so the outcomes are those of the whole.
+func (h *Handler) commit(ctx context.Context, operations []record.Operation, attempt int) ([]record.Outcome, error) {
+	outcomes, err := h.transact(ctx, operations, attempt, h.fold)
+	kind, detail, refused := store.Refused(err)
+	switch {
+	case err == nil || !refused:
+		return outcomes, err
+	case len(operations) > 1:
+		half := len(operations) / 2
+		first, err := h.commit(ctx, operations[:half], attempt)
+		if err != nil {
+			return first, err
+		}
+		second, err := h.commit(ctx, operations[half:], attempt)
+		return append(first, second...), err
+	}
+	return h.transact(ctx, operations, attempt, func(current *record.Record, ops []record.Operation) (*record.Record, []record.Outcome) {
+		outcomes := make([]record.Outcome, len(ops))
+		for i := range ops {
+			outcomes[i] = record.Outcome{Operation: ops[i], Status: record.Failed, Code: kind, Detail: detail}
+		}
+		return current, outcomes
+	})
+}
+
+func (h *Handler) transact(ctx context.Context, operations []record.Operation, attempt int, fold store.FoldFunc) ([]record.Outcome, error) {
+	ctx, cancel := context.WithTimeout(ctx, h.o.Transaction)
+	defer cancel()
+	var attempts map[string]int
+	if attempt > 1 {
+		attempts = make(map[string]int, len(operations))
+		for i := range operations {
+			attempts[operations[i].ID] = attempt
+		}
+	}
+	return h.store.Apply(ctx, operations, attempts, time.Now(), fold)
+}
+
+// fold is record.Fold under the rules of the record's collection.
+func (h *Handler) fold(current *record.Record, operations []record.Operation) (*record.Record, []record.Outcome) {
+	c, _ := h.collections.Get(operations[0].Collection) // divide has seen to it
+	if current != nil && operations[0].ID < current.UpdatedBy {
+		h.o.Observer.OutOfOrder(&operations[0])
+		h.o.Logger.Warn("an older operation came late and takes effect now", "operation", operations[0].ID, "after", current.UpdatedBy)
+	}
+	return record.Fold(current, operations, c.Merge)
+}
+
+func (h *Handler) report(outcomes []record.Outcome) {
+	now := time.Now()
+	for i := range outcomes {
+		o := &outcomes[i]
+		h.o.Observer.Applied(o, now)
+		if o.Status == record.Failed {
+			h.o.Logger.Info("an operation failed", "operation", o.Operation.ID, "tenant", o.Operation.Tenant,
+				"collection", o.Operation.Collection, "code", o.Code)
+		}
+	}
+}
+
+// settle follows a commit: the operations are under way no more, and whoever
+// waits is told. Where only a part was committed (failure), just that part is.
+func (h *Handler) settle(ctx context.Context, operations []record.Operation, outcomes []record.Outcome, failure error) error {
+	var marks []accept.Mark
+	if failure == nil { // also those that were known before: their marks may have outlived a crash
+		for i := range operations {
+			if op := &operations[i]; accept.Marked(op) {
+				marks = append(marks, accept.Mark{Record: op.Key, Operation: op.ID})
+			}
+		}
+	}
+	for i := range outcomes {
+		if o := &outcomes[i]; o.Operation.Reply != "" {
+			if err := h.publisher.Publish(ctx, o.Operation.Reply, wire(o)); err != nil {
+				h.o.Logger.Debug("an outcome was not announced; the api will look it up", "operation", o.Operation.ID, "error", err)
+			}
+		}
+	}
+	return h.underWay.Clear(ctx, marks...)
+}
+
+// wire returns an outcome as it is published.
+func wire(o *record.Outcome) *tasks.Outcome {
+	w := &tasks.Outcome{
+		ID: o.Operation.ID, Status: string(o.Status), Version: o.Version,
+		Code: string(o.Code), Detail: o.Detail, Created: o.Created,
+	}
+	if o.Record != nil && o.Operation.Action != record.Delete {
+		w.CreatedBy, w.Data = o.Record.CreatedBy, o.Record.Data
+	}
+	return w
+}

@@ -1,0 +1,46 @@
+package queue
+
+import (
+	"github.com/hibiken/asynq"
+
+	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/tasks"
+)
+
+// ApplyTask returns the write:apply task named id that carries operations.
+func ApplyTask(id string, operations []record.Operation, headers map[string]string) (*asynq.Task, error) {
+	wire := make([]tasks.Operation, len(operations))
+	for i := range operations {
+		op := &operations[i]
+		wire[i] = tasks.Operation{
+			ID: op.ID, Tenant: op.Tenant, Action: string(op.Action), Collection: op.Collection, Record: op.Key.ID,
+			Body: op.Body, IfMatch: op.IfMatch, IfNoneMatch: op.IfNoneMatch, Principal: op.Principal, Reply: op.Reply,
+		}
+		if op.Key.ID == op.ID {
+			wire[i].Record = ""
+		}
+	}
+	payload, err := tasks.EncodeApply(wire)
+	if err != nil {
+		return nil, err
+	}
+	return tasks.NewApply(id, payload, headers), nil
+}
+
+// Operations returns what a write:apply task carries. Its errors wrap
+// tasks.ErrUnreadable.
+func Operations(payload []byte) ([]record.Operation, error) {
+	wire, err := tasks.DecodeApply(payload)
+	if err != nil {
+		return nil, err
+	}
+	operations := make([]record.Operation, len(wire))
+	for i := range wire {
+		w := &wire[i]
+		operations[i] = record.Operation{
+			ID: w.ID, Key: record.Key{Tenant: w.Tenant, Collection: w.Collection, ID: w.Record}, Action: record.Action(w.Action),
+			Body: w.Body, IfMatch: w.IfMatch, IfNoneMatch: w.IfNoneMatch, Principal: w.Principal, Reply: w.Reply,
+		}
+	}
+	return operations, nil
+}
