@@ -137,7 +137,11 @@ func (h *Handler) process(ctx context.Context, task *asynq.Task) error {
 		if len(rest) == 0 || time.Now().After(deadline) {
 			break
 		}
-		time.Sleep(pause)
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
 	}
 	if err := h.handBack(ctx, rest, "an earlier operation is under way"); err != nil {
 		return err

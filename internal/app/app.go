@@ -1,0 +1,240 @@
+// Package app is the only wiring: it makes the parts, starts them, and stops
+// them in the opposite order. It lives while Redis or the database are down, and
+// says so on /readyz. Signals and flags are cmd's; what the parts do is theirs.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/waybill-dev/waybill/internal/collection"
+	"github.com/waybill-dev/waybill/internal/config"
+	"github.com/waybill-dev/waybill/internal/queue"
+	"github.com/waybill-dev/waybill/internal/store"
+	"github.com/waybill-dev/waybill/internal/telemetry"
+)
+
+// Roles are the parts of Waybill that a process plays.
+type Roles struct {
+	API    bool // accepts writes and answers reads
+	Worker bool // applies what was accepted
+}
+
+// App is one process of Waybill.
+type App struct {
+	config      config.Config
+	roles       Roles
+	log         *slog.Logger
+	version     string
+	collections *collection.Set
+	metrics     *telemetry.Metrics
+	redis       redis.UniversalClient
+	queue       *queue.Client
+	store       *store.Store
+	gate        *gate
+	redisState  redisState
+	durability  string // of the queue, where it is known beforehand; "" to ask Redis
+
+	public, ops net.Listener
+	stops       []stop // run from the last to the first
+	stopped     sync.Once
+	failed      chan error // what ends Run by itself
+	running     sync.WaitGroup
+}
+
+// stop is one step of stopping.
+type stop struct {
+	name string
+	run  func(context.Context) error
+}
+
+// New makes an App of c. It connects to nothing yet; its errors are mistakes in
+// the settings or in waybill.yaml.
+func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
+	if c.RedisURL == "" || c.DatabaseURL == "" {
+		return nil, errors.New("settings: REDIS_URL and DATABASE_URL are needed")
+	}
+	collections, err := c.Collections()
+	if err != nil {
+		return nil, err
+	}
+	a := &App{config: c, roles: roles, log: log, version: Version(), collections: collections, failed: make(chan error, 4)}
+	if a.redis, err = queue.Connect(c.RedisURL); err != nil {
+		return nil, fmt.Errorf("REDIS_URL: %w", err)
+	}
+	a.store, err = store.Open(c.DatabaseURL, store.Options{
+		MaxConns: maxConns(c, roles), Logger: log, ApplicationName: "waybill",
+	})
+	if err != nil {
+		_ = a.redis.Close()
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	a.metrics = telemetry.NewMetrics(a.version)
+	a.queue = queue.NewClient(a.redis)
+	a.gate = newGate(a.store, log)
+	a.redisState.client = a.redis
+	a.warn()
+	return a, nil
+}
+
+// maxConns gives every batch that is applied at a time a connection, and some to
+// look-ups and readers.
+func maxConns(c config.Config, roles Roles) int {
+	n := 4
+	if roles.Worker {
+		n += c.Concurrency
+	}
+	if roles.API {
+		n += 4
+	}
+	return n
+}
+
+// warn says once what an operator should know of this configuration.
+func (a *App) warn() {
+	if a.roles.API && a.collections.BuiltIn() && !loopback(a.config.Listen) {
+		a.log.Warn("the built-in collections are public to read and write, on an address that is not loopback; configure your own in waybill.yaml", "listen", a.config.Listen)
+	}
+	for _, c := range a.collections.All() {
+		if c.Access.Read != collection.Public || c.Access.Write != collection.Public {
+			a.log.Warn("access rules are not enforced by this version: the collection is public", "collection", c.Name, "read", c.Access.Read, "write", c.Access.Write)
+		}
+		if c.Retention != 0 {
+			a.log.Warn("retention is not enforced by this version: records stay", "collection", c.Name)
+		}
+		if c.RateLimit.Writes != nil {
+			a.log.Warn("rate limits are not enforced by this version", "collection", c.Name)
+		}
+	}
+}
+
+func loopback(address string) bool {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return false
+	}
+	ip := net.ParseIP(host)
+	return host == "localhost" || ip != nil && ip.IsLoopback()
+}
+
+// onStop adds a step of stopping; the last added runs first.
+func (a *App) onStop(name string, run func(context.Context) error) {
+	a.stops = append(a.stops, stop{name, run})
+}
+
+// Start starts everything. It returns once the listeners are bound; Redis and
+// the database may still be away. After an error, Stop must be called too.
+func (a *App) Start() error {
+	background, cancel := context.WithCancel(context.Background())
+	a.onStop("redis", func(context.Context) error { return a.redis.Close() })
+	a.onStop("store", func(context.Context) error { return a.store.Close() })
+	a.onStop("background", func(context.Context) error {
+		cancel()
+		a.running.Wait()
+		return a.queue.Close()
+	})
+	a.background(func() { a.prepareStore(background) })
+	if err := a.startOps(); err != nil {
+		return err
+	}
+	if a.roles.Worker {
+		if err := a.startWorker(background); err != nil {
+			return err
+		}
+	}
+	if a.roles.API {
+		if err := a.startAPI(background); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *App) background(run func()) { a.running.Go(run) }
+
+// Stop stops everything that Start started, in the opposite order, within ctx.
+// It may be called more than once.
+func (a *App) Stop(ctx context.Context) error {
+	var all []error
+	a.stopped.Do(func() {
+		a.gate.drain()
+		for i := len(a.stops) - 1; i >= 0; i-- {
+			if err := a.stops[i].run(ctx); err != nil {
+				all = append(all, fmt.Errorf("stop %s: %w", a.stops[i].name, err))
+			}
+		}
+	})
+	return errors.Join(all...)
+}
+
+// Run starts everything, waits until ctx ends or a part fails for good, and
+// stops within the shutdown timeout.
+func (a *App) Run(ctx context.Context) error {
+	err := a.Start()
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			a.log.Info("stopping", "timeout", a.config.ShutdownTimeout)
+		case err = <-a.failed:
+		}
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), a.config.ShutdownTimeout)
+	defer cancel()
+	return errors.Join(err, a.Stop(limit))
+}
+
+// Addr is the address of the public API, once started; "" without the role.
+func (a *App) Addr() string { return addrOf(a.public) }
+
+// OpsAddr is the address for operators, once started.
+func (a *App) OpsAddr() string { return addrOf(a.ops) }
+
+func addrOf(l net.Listener) string {
+	if l == nil {
+		return ""
+	}
+	return l.Addr().String()
+}
+
+// Timeouts of the listeners. A body has to arrive within readTimeout, so that a
+// slow client holds a connection only so long.
+const (
+	readHeaderTimeout = 10 * time.Second
+	readTimeout       = 30 * time.Second
+	writeTimeout      = 75 * time.Second // more than the longest wait, and the read before it
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 32 << 10
+)
+
+// listen binds address and serves h on it until stopped.
+func (a *App) listen(name, address string, h http.Handler) (net.Listener, error) {
+	l, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for %s: %w", name, err)
+	}
+	server := &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
+	}
+	a.onStop(name, func(ctx context.Context) error {
+		err := server.Shutdown(ctx)
+		if err != nil {
+			err = errors.Join(err, server.Close())
+		}
+		return err
+	})
+	a.background(func() {
+		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+			a.failed <- fmt.Errorf("serve %s: %w", name, err)
+		}
+	})
+	return l, nil
+}

@@ -1,0 +1,84 @@
+package app
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/waybill-dev/waybill/internal/accept"
+	"github.com/waybill-dev/waybill/internal/apply"
+	"github.com/waybill-dev/waybill/internal/httpapi"
+	"github.com/waybill-dev/waybill/internal/queue"
+	"github.com/waybill-dev/waybill/internal/store"
+	"github.com/waybill-dev/waybill/tasks"
+)
+
+// startAPI starts the public listener and what is behind it.
+func (a *App) startAPI(background context.Context) error {
+	acceptor := accept.New(a.redis, a.queue, a.store, accept.Options{Logger: a.log, Observer: a.metrics})
+	a.background(func() { acceptor.Run(background) })
+	api, err := httpapi.New(httpapi.Options{
+		Collections: a.collections, Acceptor: acceptor, Store: a.store, Durability: a.durabilityNow, Version: a.version,
+		MaxBody: a.config.MaxBody, Logger: a.log, Observer: a.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	if a.public, err = a.listen("the API", a.config.Listen, api); err != nil {
+		return err
+	}
+	a.log.Info("accepting writes", "address", a.Addr(), "collections", len(a.collections.All()), "version", a.version)
+	return nil
+}
+
+// startWorker starts the server of the writes queue.
+func (a *App) startWorker(background context.Context) error {
+	handler := apply.New(a.queue, a.store, accept.NewUnderWay(a.redis), publisher{a.redis}, a.collections, apply.Options{
+		Logger: a.log, Observer: a.metrics, Down: a.gate.close,
+	})
+	server, err := queue.NewServer(a.redis, queue.ServerOptions{
+		Queue: tasks.QueueWrites, Concurrency: a.config.Concurrency, Logger: a.log,
+		ShutdownTimeout: a.config.ShutdownTimeout / 2, RetryDelay: retryDelay, Ready: a.gate.ready,
+	}, handler)
+	if err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	a.onStop("worker", func(context.Context) error {
+		server.Stop()
+		return nil
+	})
+	if err := server.Start(background); err != nil {
+		return fmt.Errorf("worker: %w", err)
+	}
+	a.log.Info("applying writes", "concurrency", a.config.Concurrency, "version", a.version)
+	return nil
+}
+
+// retryDelay says when a task that ended with err comes back: soon if it only
+// waits for its turn, else later and later, up to half a minute.
+func retryDelay(err error, retried int) time.Duration {
+	const longest = 30 * time.Second
+	switch {
+	case errors.Is(err, apply.ErrNotYet):
+		return 100 * time.Millisecond
+	case store.Unavailable(err):
+		return time.Second // the gate keeps the worker from spinning meanwhile
+	}
+	return min(time.Second<<min(retried, 5), longest)
+}
+
+// publisher announces outcomes by Redis Pub/Sub.
+type publisher struct{ rc redis.UniversalClient }
+
+// Publish implements apply.Publisher.
+func (p publisher) Publish(ctx context.Context, channel string, outcome *tasks.Outcome) error {
+	message, err := json.Marshal(outcome)
+	if err != nil {
+		return fmt.Errorf("encode an outcome: %w", err)
+	}
+	return p.rc.Publish(ctx, channel, message).Err()
+}

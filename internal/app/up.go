@@ -1,0 +1,139 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/waybill-dev/waybill/internal/config"
+)
+
+// Up is everything in one process with nothing installed: SQLite and, as a child
+// or in memory, Redis, both under the data directory.
+type Up struct {
+	*App
+	data   string
+	lock   *os.File
+	redis  localRedis
+	closed bool
+}
+
+// localRedis is the queue's Redis under waybill up.
+type localRedis interface {
+	URL() string
+	Describe() string
+	Durability() string // as GET /api tells it; "" to ask
+	Close() error
+}
+
+// NewUp prepares the data directory, which only one process may use at a time,
+// starts Redis, and makes the App on them. Where REDIS_URL or DATABASE_URL are
+// set, those are used instead. After an error nothing is left running.
+func NewUp(ctx context.Context, c config.Config, log *slog.Logger) (u *Up, err error) {
+	u = &Up{data: c.Data}
+	defer func() {
+		if err != nil {
+			_ = u.Close()
+		}
+	}()
+	if u.data, err = filepath.Abs(c.Data); err != nil {
+		return u, fmt.Errorf("WAYBILL_DATA: %w", err)
+	}
+	if err := os.MkdirAll(u.data, 0o700); err != nil {
+		return u, fmt.Errorf("WAYBILL_DATA: %w", err)
+	}
+	if u.lock, err = lockFile(ctx, filepath.Join(u.data, "lock")); err != nil {
+		return u, err
+	}
+	if c.DatabaseURL == "" {
+		c.DatabaseURL = "sqlite:" + filepath.Join(u.data, "waybill.db")
+	}
+	if c.RedisURL == "" {
+		if u.redis, err = startLocalRedis(ctx, u.data, u.lock, log); err != nil {
+			return u, err
+		}
+		c.RedisURL = u.redis.URL()
+	}
+	if u.App, err = New(c, Roles{API: true, Worker: true}, log); err != nil {
+		return u, err
+	}
+	if u.redis != nil {
+		u.durability = u.redis.Durability()
+	}
+	return u, nil
+}
+
+// Run runs until ctx ends, and prints to out, once it answers, where it is and
+// what to try.
+func (u *Up) Run(ctx context.Context, out io.Writer) error {
+	defer u.Close()
+	err := u.Start()
+	if err == nil {
+		u.greet(ctx, out)
+		select {
+		case <-ctx.Done():
+			fmt.Fprintln(out, "\nStopping: finishing what was accepted …")
+		case err = <-u.failed:
+		}
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.config.ShutdownTimeout)
+	defer cancel()
+	return errors.Join(err, u.Stop(limit))
+}
+
+func (u *Up) greet(ctx context.Context, out io.Writer) {
+	queue := "at REDIS_URL"
+	if u.redis != nil {
+		queue = u.redis.Describe()
+	}
+	durable := map[string]string{
+		"fsync-always":   "a 202 is on disk: it survives a crash of the process and of the machine",
+		"fsync-everysec": "a 202 may be lost in the second before a crash of the machine",
+		"memory":         "a 202 is in memory until it is stored: a crash loses what is not stored yet",
+		"unknown":        "Redis does not tell how it keeps a 202",
+	}[u.durabilityNow(ctx)]
+	fmt.Fprintf(out, `Waybill %s is up: http://%s/api
+
+  data    %s
+  queue   %s
+          %s
+  ops     http://%s/readyz, /metrics
+
+Try it:
+
+  curl -i http://%s/api/messages -H 'Content-Type: application/json' -d '{"content":"Hello"}'
+
+`, u.version, u.Addr(), u.data, queue, durable, u.OpsAddr(), u.Addr())
+}
+
+// Close ends Redis and frees the data directory. It may be called more than once.
+func (u *Up) Close() error {
+	if u.closed {
+		return nil
+	}
+	u.closed = true
+	var all []error
+	if u.redis != nil {
+		all = append(all, u.redis.Close())
+	}
+	if u.lock != nil {
+		all = append(all, u.lock.Close())
+	}
+	return errors.Join(all...)
+}
+
+// startLocalRedis starts a redis-server or valkey-server found on PATH, else
+// Redis in memory.
+func startLocalRedis(ctx context.Context, data string, lock *os.File, log *slog.Logger) (localRedis, error) {
+	if path := findServer(); path != "" {
+		ctx, cancel := context.WithTimeout(ctx, 30*time.Second) // it may have a long log to replay
+		defer cancel()
+		return startChild(ctx, path, filepath.Join(data, "redis"), lock, log)
+	}
+	return startMemory(log)
+}

@@ -1,0 +1,119 @@
+// Package config reads the settings of a process from its environment, and the
+// collections from waybill.yaml. It validates; what the settings mean is decided
+// where they are used.
+package config
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"reflect"
+	"strings"
+	"time"
+
+	"github.com/caarlos0/env/v11"
+
+	"github.com/waybill-dev/waybill/internal/collection"
+)
+
+// Config is the environment of a process. Fields with a secret may be given by
+// file: NAME_FILE names a file that holds the value of NAME.
+type Config struct {
+	RedisURL        string        `env:"REDIS_URL" secret:"true" doc:"Redis, which holds the queue: redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://. Required by api and worker."`
+	DatabaseURL     string        `env:"DATABASE_URL" secret:"true" doc:"The store: postgres://… or sqlite:PATH. Required by api and worker."`
+	Listen          string        `env:"WAYBILL_LISTEN" envDefault:"127.0.0.1:8080" doc:"Address of the public API."`
+	OpsListen       string        `env:"WAYBILL_OPS_LISTEN" doc:"Address for operators: /metrics, /livez, /readyz, /debug/pprof. Default 127.0.0.1:8081, for a worker 127.0.0.1:8082."`
+	File            string        `env:"WAYBILL_CONFIG" doc:"The collections. Default waybill.yaml if there is one, else the built-in messages and todos."`
+	Data            string        `env:"WAYBILL_DATA" envDefault:"./data" doc:"Where waybill up keeps everything."`
+	Concurrency     int           `env:"WAYBILL_CONCURRENCY" envDefault:"4" doc:"Batches that a worker applies at a time, each on a database connection of its own."`
+	MaxBody         int64         `env:"WAYBILL_MAX_BODY" envDefault:"262144" doc:"Largest body of one record, in bytes."`
+	ShutdownTimeout time.Duration `env:"WAYBILL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a process may take to finish what it has in hand."`
+	LogLevel        string        `env:"WAYBILL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
+	LogFormat       string        `env:"WAYBILL_LOG_FORMAT" envDefault:"text" doc:"text or json."`
+}
+
+// FromEnv reads the settings from environment, a list of NAME=value.
+func FromEnv(environment []string) (Config, error) {
+	vars := map[string]string{}
+	for _, entry := range environment {
+		if name, value, ok := strings.Cut(entry, "="); ok {
+			vars[name] = value
+		}
+	}
+	if err := readSecretFiles(vars); err != nil {
+		return Config{}, err
+	}
+	c, err := env.ParseAsWithOptions[Config](env.Options{Environment: vars})
+	if err != nil {
+		return Config{}, fmt.Errorf("settings: %w", err)
+	}
+	return c, c.validate()
+}
+
+func (c *Config) validate() error {
+	var all []error
+	if c.Concurrency < 1 || c.Concurrency > 256 {
+		all = append(all, errors.New("WAYBILL_CONCURRENCY must be from 1 to 256"))
+	}
+	if c.MaxBody < 1024 || c.MaxBody > 16<<20 {
+		all = append(all, errors.New("WAYBILL_MAX_BODY must be from 1024 to 16777216 bytes"))
+	}
+	if c.ShutdownTimeout < time.Second {
+		all = append(all, errors.New("WAYBILL_SHUTDOWN_TIMEOUT must be at least 1s"))
+	}
+	return errors.Join(all...)
+}
+
+// readSecretFiles sets NAME from the file that NAME_FILE names, for all secrets.
+func readSecretFiles(vars map[string]string) error {
+	for field := range reflect.TypeFor[Config]().Fields() {
+		name := field.Tag.Get("env")
+		file := vars[name+"_FILE"]
+		if field.Tag.Get("secret") == "" || file == "" {
+			continue
+		}
+		if vars[name] != "" {
+			return fmt.Errorf("settings: %s and %s_FILE are both set", name, name)
+		}
+		value, err := os.ReadFile(file)
+		if err != nil {
+			return fmt.Errorf("settings: %s_FILE: %w", name, err)
+		}
+		vars[name] = strings.TrimSpace(string(value))
+	}
+	return nil
+}
+
+// defaultFile is looked for where WAYBILL_CONFIG names none.
+const defaultFile = "waybill.yaml"
+
+// Collections reads the collections: of the file named, else of waybill.yaml in
+// the working directory, else the built-in ones.
+func (c *Config) Collections() (*collection.Set, error) {
+	if c.File != "" {
+		return collection.Load(c.File)
+	}
+	set, err := collection.Load(defaultFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return collection.Default(), nil
+	}
+	return set, err
+}
+
+// Usage returns a line for each setting, for a command's help.
+func Usage() string {
+	var b strings.Builder
+	for field := range reflect.TypeFor[Config]().Fields() {
+		name := field.Tag.Get("env")
+		if field.Tag.Get("secret") != "" {
+			name += "[_FILE]"
+		}
+		fmt.Fprintf(&b, "  %-26s %s", name, field.Tag.Get("doc"))
+		if value := field.Tag.Get("envDefault"); value != "" {
+			fmt.Fprintf(&b, " Default %s.", value)
+		}
+		b.WriteString("\n")
+	}
+	return b.String()
+}

@@ -1,0 +1,96 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+
+	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/internal/store"
+)
+
+func operationPath(id string) string { return "/api/operations/" + id }
+
+func (a *API) routeOperations() {
+	operation := a.schemaOf(operationView{})
+	a.route(&huma.Operation{
+		Method: http.MethodGet, Path: "/api/operations/{id}", OperationID: "get-operation", Tags: []string{"operations"},
+		Summary: "An operation, wherever it is", Description: "Found by its ID alone, from the moment it is accepted.",
+		Parameters: []*huma.Param{
+			pathParam("id", "The operation's ID"),
+			queryParam("wait", "Hold the answer until the operation is done or failed, for at most so many seconds", intSchema(0, maxWait)),
+		},
+		Responses: a.answers(http.StatusOK, jsonAnswer("The operation", operation), fault.InvalidParameter, fault.NotFound, fault.QueueUnavailable, fault.StoreUnavailable),
+	}, a.getOperation)
+	a.route(&huma.Operation{
+		Method: http.MethodGet, Path: "/api/operations", OperationID: "list-operations", Tags: []string{"operations"},
+		Summary: "Stored operations, newest first",
+		Parameters: append([]*huma.Param{
+			queryParam("collection", "Only those on this collection", stringSchema()),
+			queryParam("status", "Only those that ended so", enumSchema("done", "failed", "queued", "retrying")),
+			queryParam("record", "Only those on the record with this ID", stringSchema()),
+		}, pageParams()...),
+		Responses: a.answers(http.StatusOK, jsonAnswer("A page of operations", listSchema(operation)), fault.InvalidParameter, fault.UnknownCollection, fault.StoreUnavailable),
+	}, a.listOperations)
+}
+
+// getOperation serves GET /api/operations/{id}.
+func (a *API) getOperation(x *exchange, r *http.Request) error {
+	var wait time.Duration
+	if x.query.Has("wait") {
+		var ok bool
+		if wait, ok = seconds(x.query.Get("wait")); !ok {
+			return fault.At(fault.InvalidParameter, "query.wait", "must be a whole number of seconds from 0 to %d", maxWait)
+		}
+	}
+	op, err := a.o.Acceptor.Wait(r.Context(), record.DefaultTenant, chi.URLParam(r, "id"), wait)
+	if err != nil {
+		return err
+	}
+	return writeJSON(x, http.StatusOK, viewOf(op))
+}
+
+// listOperations serves GET /api/operations.
+func (a *API) listOperations(x *exchange, r *http.Request) error {
+	p, err := pageOf(r.URL.Path, x.query)
+	if err != nil {
+		return err
+	}
+	q := store.OperationQuery{
+		Collection: x.query.Get("collection"), Record: x.query.Get("record"), Status: record.Status(x.query.Get("status")),
+		Limit: p.limit, Before: p.last,
+	}
+	if x.query.Has("collection") {
+		if _, known := a.o.Collections.Get(q.Collection); !known {
+			return fault.New(fault.UnknownCollection, "there is no collection %q", clip(q.Collection))
+		}
+	}
+	if x.query.Has("record") && !validRecordID(q.Record) {
+		return fault.At(fault.InvalidParameter, "query.record", "is not the ID of a record")
+	}
+	switch q.Status {
+	case record.Done, record.Failed, record.Queued, record.Retrying:
+	default:
+		if x.query.Has("status") {
+			return fault.At(fault.InvalidParameter, "query.status", "must be queued, retrying, done or failed")
+		}
+	}
+	operations, more, err := a.o.Store.Operations(r.Context(), record.DefaultTenant, q)
+	if err != nil {
+		return err
+	}
+	l := list{Items: make([]json.RawMessage, len(operations))}
+	for i := range operations {
+		if l.Items[i], err = json.Marshal(viewOf(&operations[i])); err != nil {
+			return err
+		}
+	}
+	if len(operations) > 0 {
+		l.next(p, more, operations[len(operations)-1].ID)
+	}
+	return writeBytes(x, http.StatusOK, l.append(nil))
+}
