@@ -99,7 +99,7 @@ type Accepted struct {
 
 // Submit accepts one write. Its errors are faults: IdempotencyMismatch; and
 // QueueUnavailable or Overloaded, after which the write is not confirmed. With
-// Wait, the caller must call Await, or Forget.
+// Wait, the caller must call Await.
 func (a *Acceptor) Submit(ctx context.Context, w *Write) (Accepted, error) {
 	e := &entry{Write: *w, done: make(chan struct{})}
 	a.batches.add(e)

@@ -134,9 +134,6 @@ func (a *Acceptor) Await(ctx context.Context, w *Accepted, d time.Duration) (*En
 	}
 }
 
-// Forget gives up waiting for a write submitted with Wait.
-func (a *Acceptor) Forget(w *Accepted) { a.replies.forget(w.ID) }
-
 // told makes an Ended of what the worker published.
 func told(w *Accepted, o *tasks.Outcome) *Ended {
 	e := &Ended{Created: o.Created, Operation: record.Stored{

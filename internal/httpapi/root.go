@@ -26,12 +26,9 @@ func (a *API) routeRoot() {
 		Summary:   "What this service is",
 		Responses: a.answers(http.StatusOK, jsonAnswer("The service", a.schemaOf(rootView{}))),
 	}, a.getRoot)
-	serve := a.plain("/openapi.json", func(x *exchange, _ *http.Request) error {
-		x.Header().Set("Cache-Control", "no-cache")
+	a.serve(http.MethodGet, "/openapi.json", nil, func(x *exchange, _ *http.Request) error {
 		return writeBytes(x, http.StatusOK, a.spec)
 	})
-	a.router.Get("/openapi.json", serve)
-	a.router.Head("/openapi.json", serve)
 }
 
 // getRoot serves GET /api.

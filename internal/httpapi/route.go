@@ -57,7 +57,12 @@ func (a *API) route(op *huma.Operation, h handler) {
 			allowed = append(allowed, p.Name)
 		}
 	}
-	serve := a.plain(op.Path, func(x *exchange, r *http.Request) error {
+	a.serve(op.Method, op.Path, allowed, h)
+}
+
+// serve adds a route that lets only the allowed query parameters through.
+func (a *API) serve(method, path string, allowed []string, h handler) {
+	serve := a.plain(path, func(x *exchange, r *http.Request) error {
 		if r.URL.RawQuery != "" {
 			var err error
 			if x.query, err = checkQuery(r.URL.RawQuery, allowed); err != nil {
@@ -66,9 +71,9 @@ func (a *API) route(op *huma.Operation, h handler) {
 		}
 		return h(x, r)
 	})
-	a.router.Method(op.Method, op.Path, serve)
-	if op.Method == http.MethodGet {
-		a.router.Method(http.MethodHead, op.Path, serve)
+	a.router.Method(method, path, serve)
+	if method == http.MethodGet {
+		a.router.Method(http.MethodHead, path, serve)
 	}
 }
 

@@ -1,0 +1,121 @@
+package queue
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+)
+
+// Client enqueues tasks, wakes the servers that wait for them, and looks them
+// up. It is safe for concurrent use.
+type Client struct {
+	rc    redis.UniversalClient
+	asynq *asynq.Client
+	wake  *waker
+}
+
+// NewClient returns a Client on rc, which remains the caller's to close.
+func NewClient(rc redis.UniversalClient) *Client {
+	return &Client{rc: rc, asynq: asynq.NewClientFromRedisClient(&sender{rc}), wake: newWaker(rc)}
+}
+
+// Close waits for the wake-ups that are on their way. Enqueue must not be called
+// any more.
+func (c *Client) Close() error {
+	c.wake.close()
+	return nil
+}
+
+// Enqueue puts task into its queue and returns once Redis has taken it. ctx's
+// deadline bounds the call; without one, the client's timeouts do. The error is
+// ErrConflict if the queue has a task of this ID, else Certain tells whether the
+// task is certainly not in.
+func (c *Client) Enqueue(ctx context.Context, task *asynq.Task) error {
+	var sent outcome
+	info, err := c.asynq.EnqueueContext(context.WithValue(ctx, outcomeKey{}, &sent), task)
+	switch {
+	case err == nil:
+		if info.State == asynq.TaskStatePending { // one for later is woken by the forwarder
+			c.wake.wake(info.Queue)
+		}
+		return nil
+	case errors.Is(err, asynq.ErrTaskIDConflict):
+		return fmt.Errorf("enqueue %s: %w", task.Type(), ErrConflict)
+	case sent.err != nil:
+		return &enqueueError{task.Type(), sent.err, Certain(sent.err)}
+	default: // failed before the script that enqueues, or in reading its answer
+		return &enqueueError{task.Type(), err, !sent.ok}
+	}
+}
+
+// atOnce is how many tasks EnqueueAll has on their way. Their round trips, and
+// with appendfsync always their fsyncs, then overlap: 64 tasks take a fifth of
+// the time of 64 calls in a row (BenchmarkEnqueue). go-redis's AutoPipeline
+// halves that again, but is experimental, and its batches have no deadline.
+const atOnce = 16
+
+// EnqueueAll enqueues several tasks side by side, in no order. It returns the
+// error of each, in the order of tasks, or nil if there is none.
+func (c *Client) EnqueueAll(ctx context.Context, tasks ...*asynq.Task) []error {
+	errs := make([]error, len(tasks))
+	next := make(chan int)
+	var done sync.WaitGroup
+	for range min(atOnce, len(tasks)) {
+		done.Go(func() {
+			for i := range next {
+				errs[i] = c.Enqueue(ctx, tasks[i])
+			}
+		})
+	}
+	for i := range tasks {
+		next <- i
+	}
+	close(next)
+	done.Wait()
+	if errors.Join(errs...) == nil {
+		return nil
+	}
+	return errs
+}
+
+// enqueueError is the failure of an Enqueue.
+type enqueueError struct {
+	task    string // its type
+	err     error
+	certain bool
+}
+
+func (e *enqueueError) Error() string { return "enqueue " + e.task + ": " + e.err.Error() }
+func (e *enqueueError) Unwrap() error { return e.err }
+
+// outcome is how the script that enqueues ended, as opposed to what asynq makes
+// of it: asynq turns its error into a string.
+type outcome struct {
+	ok  bool
+	err error
+}
+
+type outcomeKey struct{}
+
+// sender is the Redis client that enqueues: it puts outcomes down.
+type sender struct{ redis.UniversalClient }
+
+func (s *sender) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
+	return note(ctx, s.UniversalClient.EvalSha(ctx, sha, keys, args...))
+}
+
+func (s *sender) Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd {
+	return note(ctx, s.UniversalClient.Eval(ctx, text, keys, args...))
+}
+
+func note(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
+	if o, ok := ctx.Value(outcomeKey{}).(*outcome); ok {
+		o.err = cmd.Err()
+		o.ok = o.err == nil
+	}
+	return cmd
+}

@@ -1,0 +1,248 @@
+package store
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/waybill-dev/waybill/internal/record"
+)
+
+// FoldFunc decides what operations, on one record and in ID order, make of its
+// current state (nil: it does not exist): the record afterwards (nil: it does
+// not exist) and an outcome for each operation. It must be pure: it may be
+// called again for the same record, if others wrote meanwhile.
+type FoldFunc func(current *record.Record, operations []record.Operation) (*record.Record, []record.Outcome)
+
+// ErrContended is wrapped by Apply's error when other writers of the same
+// records or operations came first again and again. Trying later helps.
+var ErrContended = errors.New("others write the same records")
+
+// errRaced ends a round: what it took for granted does not hold.
+var errRaced = errors.New("raced")
+
+// maxRounds bounds Apply. Each round after the second means that another
+// transaction committed a record or operation of ours in between: someone gets
+// on, and so many times in a row it is always another only if something is wrong.
+const maxRounds = 100
+
+// Apply stores operations (sorted by ID, each at most once) with their effects,
+// in one transaction. Those that the store knows already are left alone and left
+// out of the answer; fold is called for each record that the others touch, and
+// their outcomes are returned in ID order. attempts (by operation ID; 1 for those
+// it does not have) and now are stored with them. Of its errors Refused tells
+// which condemn the data, and Unavailable which to wait out; nothing is stored
+// then, unless the connection was lost while committing: apply them again.
+func (s *Store) Apply(ctx context.Context, operations []record.Operation, attempts map[string]int, now time.Time, fold FoldFunc) ([]record.Outcome, error) {
+	if len(operations) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
+	defer cancel()
+	a := application{dialect: s.dialect, operations: operations, attempts: attempts, now: now.UTC().Truncate(time.Microsecond), fold: fold}
+	for range maxRounds {
+		outcomes, err := a.round(ctx, s.writes)
+		switch {
+		case err == nil:
+			return outcomes, nil
+		case errors.Is(err, errRaced):
+			a.careful = true
+		case ctx.Err() != nil && !errors.Is(err, ctx.Err()): // database/sql may say only that the transaction is over
+			return nil, fmt.Errorf("apply %d operations: %w: %w", len(operations), ctx.Err(), err)
+		default:
+			return nil, fmt.Errorf("apply %d operations: %w", len(operations), err)
+		}
+	}
+	return nil, fmt.Errorf("apply %d operations: %w", len(operations), ErrContended)
+}
+
+// application is one call of Apply. Its first round is optimistic: it takes for
+// granted that no operation is known and that no record exists whose first
+// operation creates it, so that a batch of creates is two INSERTs. Both are
+// guarded (the rows inserted are counted), and if they do not hold, the next
+// round is careful: it looks first.
+type application struct {
+	dialect    dialect
+	operations []record.Operation
+	attempts   map[string]int
+	now        time.Time
+	fold       FoldFunc
+	careful    bool
+}
+
+// group is the operations of one record.
+type group struct {
+	record.Key
+	operations []record.Operation
+	current    *record.Record // nil: does not exist, or was not read
+	read       bool
+}
+
+func (a *application) round(ctx context.Context, db *sql.DB) ([]record.Outcome, error) {
+	tx, err := a.dialect.begin(ctx, db)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after the commit
+	groups := groupByRecord(a.operations)
+	if err := a.read(ctx, tx, groups); err != nil {
+		return nil, err
+	}
+	if a.careful { // after the records are locked: whoever locked them has committed
+		if groups, err = a.withoutKnown(ctx, tx, groups); err != nil || len(groups) == 0 {
+			return nil, err
+		}
+	}
+	outcomes, changes, err := a.foldAll(groups)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.insertOperations(ctx, tx, outcomes); err != nil {
+		return nil, err
+	}
+	if err := changes.write(ctx, tx, a.dialect); err != nil {
+		return nil, err
+	}
+	return outcomes, tx.Commit()
+}
+
+// groupByRecord returns the operations of each record, in ID order, and the
+// groups in the order in which records are locked.
+func groupByRecord(operations []record.Operation) []group {
+	sorted := slices.Clone(operations)
+	slices.SortStableFunc(sorted, func(a, b record.Operation) int {
+		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Collection, b.Collection), strings.Compare(a.Key.ID, b.Key.ID))
+	})
+	var groups []group
+	for start, i := 0, 1; i <= len(sorted); i++ {
+		if i == len(sorted) || sorted[i].Key != sorted[start].Key {
+			groups = append(groups, group{Key: sorted[start].Key, operations: sorted[start:i:i]})
+			start = i
+		}
+	}
+	return groups
+}
+
+// read locks and reads the records that exist: all, or in the optimistic round
+// those that are not created first.
+func (a *application) read(ctx context.Context, tx *sql.Tx, groups []group) error {
+	byKey := map[record.Key]*group{}
+	var keys []record.Key
+	for i := range groups {
+		if g := &groups[i]; a.careful || g.operations[0].Action != record.Create {
+			g.read = true
+			byKey[g.Key] = g
+			keys = append(keys, g.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	statement := selectRecords + " FROM v JOIN records ON" + sameRecord + a.dialect.forUpdate()
+	return a.dialect.query(ctx, tx, keyColumns(keys), statement, func(rows *sql.Rows) error {
+		r, err := scanRecord(rows)
+		if err == nil {
+			byKey[r.Key].current = &r
+		}
+		return err
+	})
+}
+
+// withoutKnown drops the operations that the store knows.
+func (a *application) withoutKnown(ctx context.Context, tx *sql.Tx, groups []group) ([]group, error) {
+	keys := make([]record.OperationKey, len(a.operations))
+	for i, op := range a.operations {
+		keys[i] = record.OperationKey{Tenant: op.Tenant, ID: op.ID}
+	}
+	known, err := knownOperations(ctx, a.dialect, tx, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i := range groups {
+		groups[i].operations = slices.DeleteFunc(groups[i].operations, func(op record.Operation) bool { return known[op.ID] })
+	}
+	return slices.DeleteFunc(groups, func(g group) bool { return len(g.operations) == 0 }), nil
+}
+
+// foldAll folds every group, and returns the outcomes in ID order with what
+// they do to the records.
+func (a *application) foldAll(groups []group) ([]record.Outcome, *changes, error) {
+	outcomes := make([]record.Outcome, 0, len(a.operations))
+	c := &changes{}
+	for _, g := range groups {
+		var before record.Record // of what fold gets, should it write there
+		if g.current != nil {
+			before = *g.current
+		}
+		after, ends := a.fold(g.current, g.operations)
+		if len(ends) != len(g.operations) {
+			return nil, nil, fmt.Errorf("fold gave %d outcomes for %d operations on %s/%s", len(ends), len(g.operations), g.Collection, g.Key.ID)
+		}
+		if !g.read && after == nil {
+			return nil, nil, errRaced // nothing would be written that tells whether there was a record
+		}
+		outcomes = append(outcomes, ends...)
+		c.add(g.Key, &before, after)
+	}
+	for i := range outcomes {
+		outcomes[i].Detail = legible(outcomes[i].Detail)
+	}
+	slices.SortFunc(outcomes, func(a, b record.Outcome) int { return strings.Compare(a.Operation.ID, b.Operation.ID) })
+	return outcomes, c, nil
+}
+
+// legible is text without what Postgres cannot store.
+func legible(text string) string {
+	if storable(text) {
+		return text
+	}
+	return strings.ToValidUTF8(strings.ReplaceAll(text, "\x00", "\uFFFD"), "\uFFFD")
+}
+
+// insertOperations stores the outcomes, all or errRaced.
+func (a *application) insertOperations(ctx context.Context, tx *sql.Tx, outcomes []record.Outcome) error {
+	attemptsOf := func(o *record.Outcome) int64 { return max(1, int64(a.attempts[o.Operation.ID])) }
+	input := []column{
+		pluck(outcomes, "tenant", "text", func(o *record.Outcome) string { return o.Operation.Tenant }),
+		pluck(outcomes, "id", "uuid", func(o *record.Outcome) string { return o.Operation.ID }),
+		pluck(outcomes, "collection", "text", func(o *record.Outcome) string { return o.Operation.Collection }),
+		pluck(outcomes, "record", "text", func(o *record.Outcome) string { return o.Operation.Key.ID }),
+		pluck(outcomes, "action", "text", func(o *record.Outcome) string { return string(o.Operation.Action) }),
+		pluck(outcomes, "status", "text", func(o *record.Outcome) string { return string(o.Status) }),
+		pluck(outcomes, "version", "bigint", func(o *record.Outcome) int64 { return o.Version }),
+		pluck(outcomes, "error_code", "text", func(o *record.Outcome) string { return string(o.Code) }),
+		pluck(outcomes, "error_detail", "text", func(o *record.Outcome) string { return o.Detail }),
+		pluck(outcomes, "principal", "text", func(o *record.Outcome) string { return o.Operation.Principal }),
+		pluck(outcomes, "attempts", "integer", attemptsOf),
+		pluck(outcomes, "accepted_at", "timestamptz", func(o *record.Outcome) time.Time { return record.AcceptedAt(o.Operation.ID) }),
+		pluck(outcomes, "stored_at", "timestamptz", func(*record.Outcome) time.Time { return a.now }),
+	}
+	// The conflict is named: a unique index that a user has added must refuse the row, not hide it.
+	return all(len(outcomes))(a.dialect.exec(ctx, tx, input, insertInto("operations", input)+" ON CONFLICT (tenant, id) DO NOTHING"))
+}
+
+// all returns what makes errRaced of a statement that changed fewer rows than n.
+func all(n int) func(changed int64, err error) error {
+	return func(changed int64, err error) error {
+		if err == nil && changed != int64(n) {
+			return errRaced
+		}
+		return err
+	}
+}
+
+// insertInto returns the statement that inserts the rows of v. WHERE TRUE keeps
+// SQLite from reading an ON CONFLICT after it as part of a join.
+func insertInto(table string, input []column) string {
+	names := make([]string, len(input))
+	for i, c := range input {
+		names[i] = c.name
+	}
+	list := strings.Join(names, ", ")
+	return "INSERT INTO " + table + " (" + list + ") SELECT " + list + " FROM v WHERE TRUE"
+}

@@ -1,0 +1,187 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/internal/testenv"
+)
+
+// planCases are statements and the indexes that they must go by. residual are
+// those that may pass over rows which their index does not tell apart.
+func planCases(s *Store) []planCase {
+	id := record.NewID(1_767_225_600_000_000, 1, 1)
+	list := func(name, index string, q RecordQuery) planCase {
+		q.Limit = 50
+		statement, args := s.recordsStatement("default", "messages", q)
+		return planCase{name, statement, args, []string{index}, len(q.Filters) > 0}
+	}
+	operations := func(name string, q OperationQuery, residual bool, indexes ...string) planCase {
+		q.Limit, q.Before = 50, id
+		statement, args := operationsStatement(s.dialect, "default", q)
+		return planCase{name, statement, args, indexes, residual}
+	}
+	filter := []Filter{{"n", "3"}}
+	primary := map[bool]string{true: "operations_pkey", false: "PRIMARY KEY"}[s.reads == s.writes]
+	return []planCase{
+		list("a list", "records_by_creation", RecordQuery{}),
+		list("a later page", "records_by_creation", RecordQuery{After: id}),
+		list("the other way", "records_by_creation", RecordQuery{After: id, Descending: true}),
+		list("filtered", "records_field_", RecordQuery{Filters: filter}),
+		list("filtered, a later page", "records_field_", RecordQuery{Filters: filter, After: id, Descending: true}),
+		operations("operations", OperationQuery{}, false, primary),
+		operations("failed ones", OperationQuery{Status: record.Failed}, false, "operations_failed"),
+		operations("done ones", OperationQuery{Status: record.Done}, true, primary),
+		operations("a collection's", OperationQuery{Collection: "messages"}, false, "operations_by_collection"),
+		operations("a collection's failed", OperationQuery{Collection: "messages", Status: record.Failed}, false, "operations_by_collection"),
+		operations("a record's", OperationQuery{Record: "r"}, false, "operations_by_record"),
+		operations("a made record's", OperationQuery{Record: id}, true, "operations_by_record", primary),
+		operations("a record's in its collection", OperationQuery{Collection: "messages", Record: "r"}, true, "operations_by_record"),
+	}
+}
+
+type planCase struct {
+	name, statement string
+	args            arguments
+	indexes         []string
+	residual        bool
+}
+
+func TestPlans_GoByAnIndex(t *testing.T) {
+	t.Parallel()
+	t.Run("postgres", func(t *testing.T) {
+		t.Parallel()
+		s := filled(t, testenv.PostgresURL(t))
+		if _, err := s.writes.Exec("ANALYZE"); err != nil {
+			t.Fatal(err)
+		}
+		for _, c := range planCases(s) {
+			plan := explain(t, s.reads, "EXPLAIN "+c.statement, c.args...)
+			c.check(t, plan, "Seq Scan", "Bitmap")
+			if !c.residual && strings.Contains(plan, "Filter:") {
+				t.Errorf("%s: passes over rows:\n%s", c.name, plan)
+			}
+		}
+	})
+	t.Run("sqlite", func(t *testing.T) {
+		t.Parallel()
+		s := filled(t, "sqlite:"+filepath.Join(t.TempDir(), "x.db"))
+		for _, c := range planCases(s) {
+			c.check(t, explain(t, s.reads, "EXPLAIN QUERY PLAN "+c.statement, c.args...), "SCAN records", "SCAN operations")
+		}
+	})
+}
+
+func (c planCase) check(t *testing.T, plan string, never ...string) {
+	t.Helper()
+	for _, index := range c.indexes {
+		if !strings.Contains(plan, index) {
+			t.Errorf("%s: does not go by %s:\n%s", c.name, index, plan)
+		}
+	}
+	for _, bad := range never {
+		if strings.Contains(plan, bad) {
+			t.Errorf("%s: %s:\n%s", c.name, bad, plan)
+		}
+	}
+}
+
+// TestPlans_OfAFreshTable is about plans made before there are statistics: a
+// batch must not read the collection once for each record.
+func TestPlans_OfAFreshTable(t *testing.T) {
+	t.Parallel()
+	s := filled(t, testenv.PostgresURL(t))
+	d := postgresDialect{}
+	keys := []change{{Record: record.Record{Key: record.Key{Tenant: "default", Collection: "messages", ID: "x"}}}}
+	for _, statement := range []string{
+		selectRecords + " FROM v JOIN records ON" + sameRecord + d.forUpdate(),
+		deleteRecords,
+		"UPDATE records SET version = 2 FROM v WHERE" + sameRecord + " AND records.version = v.expected",
+	} {
+		withV, args := d.input(append(nameColumns(keys), expectedColumn(keys)))
+		plan := explain(t, s.writes, "EXPLAIN "+withV+statement, args...)
+		if !strings.Contains(plan, "records_pkey") || !strings.Contains(plan, "(id = ") {
+			t.Errorf("%s does not find records by their key:\n%s", statement, plan)
+		}
+	}
+}
+
+// filled returns a store with thousands of records and operations, and an index
+// on messages.n.
+func filled(t *testing.T, url string) *Store {
+	t.Helper()
+	s, err := Open(url, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ctx := t.Context()
+	if err := s.Migrate(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.EnsureIndexes(ctx, map[string][]string{"messages": {"n"}}); err != nil {
+		t.Fatal(err)
+	}
+	for number := range 3 {
+		fill(ctx, t, s, number)
+	}
+	return s
+}
+
+func fill(ctx context.Context, t *testing.T, s *Store, number int) {
+	t.Helper()
+	batch := make([]record.Operation, 400)
+	for i := range batch {
+		id := record.NewID(1_767_225_600_000_000+int64(number), 1, i)
+		batch[i] = record.Operation{ID: id, Key: record.Key{Tenant: "default", Collection: []string{"messages", "todos"}[i%2], ID: id},
+			Action: record.Create, Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+		if i%8 == 7 {
+			batch[i].Action, batch[i].Key.ID = []record.Action{record.Patch, record.Replace}[i/8%2], fmt.Sprint("r", i%64)
+		}
+	}
+	_, err := s.Apply(ctx, batch, nil, time.Now(), func(current *record.Record, ops []record.Operation) (*record.Record, []record.Outcome) {
+		return record.Fold(current, ops, func(_, patch []byte) ([]byte, error) { return patch, nil })
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// explain returns the last column of each row.
+func explain(t *testing.T, db *sql.DB, statement string, args ...any) string {
+	t.Helper()
+	rows, err := db.Query(statement, args...)
+	if err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var plan strings.Builder
+	err = eachRow(rows, func(rows *sql.Rows) error {
+		values := make([]any, len(columns))
+		var line string
+		for i := range values {
+			values[i] = new(any)
+		}
+		values[len(values)-1] = &line
+		err := rows.Scan(values...)
+		plan.WriteString(line + "\n")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan.String()
+}
