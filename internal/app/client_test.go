@@ -93,9 +93,9 @@ func (o *operation) terminal() bool { return o.Status == "done" || o.Status == "
 // outcome is how the operation ended, in one comparable line.
 func (o *operation) outcome() string {
 	if o.Error != nil {
-		return fmt.Sprintf("%s %s: %s", o.Status, o.Error.Code, o.Error.Detail)
+		return outcomeLine(o.Status, o.Version, o.Error.Code, o.Error.Detail)
 	}
-	return fmt.Sprintf("%s at version %d", o.Status, o.Version)
+	return outcomeLine(o.Status, o.Version, "", "")
 }
 
 // decode reads a JSON body into v.

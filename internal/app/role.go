@@ -38,7 +38,7 @@ func (a *App) startAPI(background context.Context) error {
 // startWorker starts the server of the writes queue.
 func (a *App) startWorker(background context.Context) error {
 	handler := apply.New(a.queue, a.store, accept.NewUnderWay(a.redis), publisher{a.redis}, a.collections, apply.Options{
-		Logger: a.log, Observer: a.metrics, Down: a.gate.close,
+		Logger: a.log, Observer: a.metrics, Down: a.gate.close, MaxRecord: a.config.MaxBody,
 	})
 	server, err := queue.NewServer(a.redis, queue.ServerOptions{
 		Queue: tasks.QueueWrites, Concurrency: a.config.Concurrency, Logger: a.log,

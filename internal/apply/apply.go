@@ -60,6 +60,7 @@ type Options struct {
 	Patience    time.Duration // how long a task waits for earlier operations before it hands back; 250 ms
 	Stale       time.Duration // age at which an entry that nobody knows was never enqueued; 1 min
 	Transaction time.Duration // bound of one transaction; 20 s
+	MaxRecord   int64         // bytes that a patch may let a record grow to; 256 KiB
 	Logger      *slog.Logger
 	Observer    Observer
 	Down        func(error) // told when the store cannot be reached
@@ -87,6 +88,9 @@ func New(q Queue, s Store, u UnderWay, p Publisher, collections *collection.Set,
 	if o.Transaction == 0 {
 		o.Transaction = 20 * time.Second
 	}
+	if o.MaxRecord == 0 {
+		o.MaxRecord = 256 << 10
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -108,8 +112,7 @@ var ErrNotYet = errors.New("not yet")
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	err := h.process(ctx, task)
 	if err != nil && !errors.Is(err, ErrNotYet) {
-		h.o.Observer.Retried(err)
-		h.o.Logger.Warn("a batch is tried again", "task", taskID(ctx), "error", err)
+		h.o.Observer.Retried(err) // the queue logs it
 		if store.Unavailable(err) {
 			h.o.Down(err)
 		}

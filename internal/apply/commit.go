@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/accept"
+	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/tasks"
@@ -69,7 +70,13 @@ func (h *Handler) fold(current *record.Record, operations []record.Operation) (*
 		h.o.Observer.OutOfOrder(&operations[0])
 		h.o.Logger.Warn("an older operation came late and takes effect now", "operation", operations[0].ID, "after", current.UpdatedBy)
 	}
-	return record.Fold(current, operations, c.Merge)
+	return record.Fold(current, operations, func(stored, patch []byte) ([]byte, error) {
+		merged, err := c.Merge(stored, patch)
+		if err == nil && int64(len(merged)) > h.o.MaxRecord && len(merged) > len(stored) {
+			err = fault.At(fault.InvalidRecord, "body", "would make a record of %d bytes, more than %d", len(merged), h.o.MaxRecord)
+		}
+		return merged, err
+	})
 }
 
 func (h *Handler) report(outcomes []record.Outcome) {

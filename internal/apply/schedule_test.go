@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"testing/synctest"
@@ -28,6 +29,11 @@ const (
 type schedule struct {
 	Batches [][]write
 	Moves   []move
+}
+
+// GoString keeps rapid from printing it all: what happened says more.
+func (s schedule) GoString() string {
+	return fmt.Sprintf("%d batches, %d moves", len(s.Batches), len(s.Moves))
 }
 
 type write struct {
@@ -85,7 +91,6 @@ type batch struct {
 	at         time.Time // of its stamp
 	enqueued   bool
 	over       bool // its api has died, or given up, or has enqueued it
-	repeated   bool
 }
 
 // play is a schedule while it is played.
@@ -96,6 +101,7 @@ type play struct {
 	batches  []*batch // stamped
 	created  []record.Key
 	accepted map[string]record.Operation // ever enqueued: what the model folds
+	repeated map[string]bool             // sent again
 
 	contexts map[string]context.Context
 	old, new *collection.Set
@@ -122,7 +128,7 @@ func (p *play) move(m move) {
 			p.enqueue(b)
 		}
 	case "refuse": // the enqueue failed for certain: accept takes the marks back
-		if b := pick(p.inHand(), m.Which); b != nil && !b.repeated {
+		if b := pick(p.inHand(), m.Which); b != nil && !slices.ContainsFunc(b.operations, p.wasRepeated) {
 			p.note("api: refused %s", shortAll(b.operations))
 			b.over = true
 			for _, op := range b.operations {
@@ -254,9 +260,11 @@ func (p *play) repeat(which int) {
 	if b.enqueued {
 		until = poolStart.Add(time.Hour)
 	}
-	b.repeated = true
+	p.repeated[op.ID] = true
 	p.again(op, until, func() { p.accepted[op.ID] = op })
 }
+
+func (p *play) wasRepeated(op record.Operation) bool { return p.repeated[op.ID] }
 
 func (p *play) deliver(t *task, collections *collection.Set) {
 	if t != nil {

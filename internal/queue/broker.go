@@ -129,7 +129,7 @@ func (b *broker) ack(ctx context.Context, ask func() *redis.Cmd) *redis.Cmd {
 		if err == nil {
 			b.taking.over(b.log, "redis takes acknowledgements again")
 		}
-		if err == nil || noScript(err) || true {
+		if err == nil || noScript(err) || !leased || !passing(err) {
 			return cmd
 		}
 		b.taking.on(b.log, "redis does not take acknowledgements, trying on", err)

@@ -1,9 +1,11 @@
 package store_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/waybill-dev/waybill/internal/store"
@@ -13,9 +15,20 @@ import (
 
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
+// TestConformance_Postgres has one database, and a schema for each test: that is
+// much faster made.
 func TestConformance_Postgres(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t testing.TB) *store.Store { return migrated(t, testenv.PostgresURL(t)) })
+	url := testenv.PostgresURL(t)
+	db := open(t, url).DB()
+	var schemas atomic.Int32
+	storetest.Run(t, func(t testing.TB) *store.Store {
+		schema := fmt.Sprint("s", schemas.Add(1))
+		if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
+			t.Fatal(err)
+		}
+		return migrated(t, with(t, url, "search_path", schema))
+	})
 }
 
 func TestConformance_SQLite(t *testing.T) {

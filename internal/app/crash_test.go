@@ -1,0 +1,150 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/waybill-dev/waybill/internal/testenv"
+)
+
+var (
+	crashWrites = flag.Int("crash.writes", 1500, "writes of the crash tests; the full number is 50000")
+	crashRate   = flag.Int("crash.rate", 150, "writes a second of the crash tests, at most")
+	crashSeed   = flag.Uint64("crash.seed", 0, "seed of the crash tests: what is written, who is killed and when; 0 draws one")
+)
+
+// TestSystem_CrashLedger: 32 clients write while processes are killed at random,
+// and keep a ledger of what they were told. In the end the database must hold
+// what the ledger says, and what the queue took, exactly once and in order.
+func TestSystem_CrashLedger(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name    string
+		writes  int
+		servers bool // Redis and Postgres are killed too
+	}{
+		{"api and worker", *crashWrites, false},
+		{"Redis and Postgres too", *crashWrites / 3, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			seed := *crashSeed
+			if seed == 0 {
+				seed = rand.Uint64()
+			}
+			t.Logf("to do the same again: -crash.writes=%d -crash.rate=%d -crash.seed=%d", *crashWrites, *crashRate, seed)
+			dir := t.TempDir()
+			redis := startCrashRedis(t, dir)
+			postgres := testenv.NewPostgres(t)
+			s := newSystem(t, redis.URL(), postgres.URL(), 2, 4)
+
+			k := &killer{random: rand.New(rand.NewPCG(seed, 0)), victims: s.victims()}
+			if c.servers {
+				k.victims = append(k.victims, serverVictim("Redis", redis), serverVictim("Postgres", postgres))
+			}
+			l := &ledger{seed: seed, bases: s.bases(), seen: map[string]string{}}
+			ctx, cancel := context.WithCancel(t.Context())
+			var others sync.WaitGroup
+			others.Go(func() { k.run(ctx, t) })
+			others.Go(func() { l.watch(ctx, t) })
+			l.write(t, c.writes, *crashRate)
+			cancel()
+			others.Wait()
+			t.Logf("%d kills; %v", k.kills, l)
+
+			(&audit{system: s, ledger: l, aof: filepath.Join(dir, "appendonlydir")}).run(t)
+		})
+	}
+}
+
+// startCrashRedis starts a Redis in dir that never rewrites its append-only
+// file: it then holds every task there ever was.
+func startCrashRedis(t *testing.T, dir string) *testenv.Redis {
+	t.Helper()
+	r, err := testenv.StartRedis(t.Context(), testenv.RedisOptions{Dir: dir, Extra: []string{"--auto-aof-rewrite-percentage", "0"}})
+	if errors.Is(err, testenv.ErrNotInstalled) && !strings.Contains(os.Getenv("WAYBILL_TEST_REQUIRE"), "redis") {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func (s *system) bases() []string {
+	var all []string
+	for _, p := range s.apis {
+		all = append(all, p.api)
+	}
+	return all
+}
+
+// victim is something that can be killed and started again.
+type victim struct {
+	name        string
+	kill, start func() error
+}
+
+func (s *system) victims() []victim {
+	var all []victim
+	for i, p := range s.processes() {
+		all = append(all, victim{fmt.Sprintf("%s %d", p.name, i), p.Kill, p.start})
+	}
+	return all
+}
+
+func serverVictim(name string, s interface {
+	Kill() error
+	Start(ctx context.Context) error
+},
+) victim {
+	return victim{name, s.Kill, func() error { return s.Start(context.Background()) }}
+}
+
+// killer kills one victim after another with SIGKILL, and starts each again.
+type killer struct {
+	random  *rand.Rand
+	victims []victim
+	kills   int
+}
+
+// run kills until ctx ends; then all victims run.
+func (k *killer) run(ctx context.Context, t *testing.T) {
+	for {
+		between := 200*time.Millisecond + time.Duration(k.random.Int64N(int64(900*time.Millisecond)))
+		down := time.Duration(k.random.Int64N(int64(400 * time.Millisecond)))
+		v := k.victims[k.random.IntN(len(k.victims))]
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(between):
+		}
+		if err := v.kill(); err != nil {
+			t.Errorf("kill %s: %v", v.name, err)
+			return
+		}
+		k.kills++
+		select {
+		case <-ctx.Done():
+		case <-time.After(down):
+		}
+		if err := v.start(); err != nil {
+			t.Errorf("start %s again: %v", v.name, err)
+			return
+		}
+	}
+}
