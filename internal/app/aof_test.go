@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -55,28 +56,41 @@ func enqueued(t testing.TB, dir string) map[string]record.Operation {
 func eachCommand(r io.Reader, f func(args [][]byte) error) error {
 	b := bufio.NewReaderSize(r, 1<<20)
 	for {
-		var n int
-		if _, err := fmt.Fscanf(b, "*%d\r\n", &n); errors.Is(err, io.EOF) {
+		n, err := readLength(b, '*')
+		if errors.Is(err, io.EOF) {
 			return nil
-		} else if err != nil {
-			return fmt.Errorf("append-only file: %w", err)
 		}
 		args := make([][]byte, n)
 		for i := range args {
 			var size int
-			if _, err := fmt.Fscanf(b, "$%d\r\n", &size); err != nil {
-				return fmt.Errorf("append-only file: %w", err)
+			if size, err = readLength(b, '$'); err != nil {
+				break
 			}
-			args[i] = make([]byte, size+2)
-			if _, err := io.ReadFull(b, args[i]); err != nil {
-				return fmt.Errorf("append-only file: %w", err)
+			args[i] = make([]byte, size+len("\r\n"))
+			if _, err = io.ReadFull(b, args[i]); err != nil {
+				break
 			}
 			args[i] = args[i][:size]
 		}
-		if err := f(args); err != nil {
-			return err
+		if err == nil {
+			err = f(args)
+		}
+		if err != nil {
+			return fmt.Errorf("append-only file: %w", err)
 		}
 	}
+}
+
+// readLength reads a line such as "*3" or "$17"; io.EOF if there is none.
+func readLength(b *bufio.Reader, kind byte) (int, error) {
+	line, err := b.ReadString('\n')
+	if err != nil {
+		return 0, err
+	}
+	if line[0] != kind {
+		return 0, fmt.Errorf("a line %q, want one with %c", line, kind)
+	}
+	return strconv.Atoi(strings.TrimSuffix(line[1:], "\r\n"))
 }
 
 // operationsOf returns what a command puts into the queue: none unless it is the

@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -10,6 +11,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -37,34 +39,77 @@ func TestSystem_CrashLedger(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			seed := *crashSeed
-			if seed == 0 {
-				seed = rand.Uint64()
-			}
-			t.Logf("to do the same again: -crash.writes=%d -crash.rate=%d -crash.seed=%d", *crashWrites, *crashRate, seed)
-			dir := t.TempDir()
-			redis := startCrashRedis(t, dir)
-			postgres := testenv.NewPostgres(t)
-			s := newSystem(t, redis.URL(), postgres.URL(), 2, 4)
-
-			k := &killer{random: rand.New(rand.NewPCG(seed, 0)), victims: s.victims()}
+			b := newCrashBench(t)
+			k := &killer{random: rand.New(rand.NewPCG(b.ledger.seed, 0)), victims: b.victims()}
 			if c.servers {
-				k.victims = append(k.victims, serverVictim("Redis", redis), serverVictim("Postgres", postgres))
+				k.victims = append(k.victims, serverVictim("Redis", b.redis), serverVictim("Postgres", b.postgres))
 			}
-			l := &ledger{seed: seed, bases: s.bases(), seen: map[string]string{}}
 			ctx, cancel := context.WithCancel(t.Context())
 			var others sync.WaitGroup
 			others.Go(func() { k.run(ctx, t) })
-			others.Go(func() { l.watch(ctx, t) })
-			l.write(t, c.writes, *crashRate)
+			others.Go(func() { b.ledger.watch(ctx, t) })
+			b.ledger.write(t, c.writes, *crashRate)
 			cancel()
 			others.Wait()
-			t.Logf("%d kills; %v", k.kills, l)
-
-			(&audit{system: s, ledger: l, aof: filepath.Join(dir, "appendonlydir")}).run(t)
+			t.Logf("%d kills; %v", k.kills, b.ledger)
+			b.audit().run(t)
 		})
 	}
 }
+
+// TestSystem_FrozenWorkers: two of four workers freeze with tasks in hand, for
+// longer than their leases, and wake up as zombies when others have done their
+// work. Nobody waits for them for long, and they change nothing any more.
+func TestSystem_FrozenWorkers(t *testing.T) {
+	t.Parallel()
+	b := newCrashBench(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var others sync.WaitGroup
+	others.Go(func() { b.ledger.watch(ctx, t) })
+	b.ledger.write(t, *crashWrites/8, *crashRate)
+	for _, p := range b.workers[:2] {
+		if err := p.Signal(syscall.SIGSTOP); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.ledger.write(t, *crashWrites/3, *crashRate)
+	from := time.Now()
+	b.audit().settle(t)
+	t.Logf("the other workers were through %v after the last write", time.Since(from).Round(time.Second))
+	for _, p := range b.workers[:2] {
+		if err := p.Signal(syscall.SIGCONT); err != nil {
+			t.Fatal(err)
+		}
+		p.awaitReady(t)
+	}
+	cancel()
+	others.Wait()
+	t.Log(b.ledger)
+	b.audit().run(t)
+}
+
+// crashBench is a system with servers of its own, and a ledger to write.
+type crashBench struct {
+	*system
+	redis    *testenv.Redis
+	postgres *testenv.Postgres
+	ledger   *ledger
+	aof      string
+}
+
+// newCrashBench starts 2 apis and 4 workers.
+func newCrashBench(t *testing.T) *crashBench {
+	t.Helper()
+	seed := cmp.Or(*crashSeed, rand.Uint64())
+	t.Logf("to do the same again: -crash.writes=%d -crash.rate=%d -crash.seed=%d", *crashWrites, *crashRate, seed)
+	dir := t.TempDir()
+	b := &crashBench{redis: startCrashRedis(t, dir), postgres: testenv.NewPostgres(t), aof: filepath.Join(dir, "appendonlydir")}
+	b.system = newSystem(t, b.redis.URL(), b.postgres.URL(), 2, 4)
+	b.ledger = &ledger{seed: seed, bases: b.bases(), seen: map[string]string{}}
+	return b
+}
+
+func (b *crashBench) audit() *audit { return &audit{system: b.system, ledger: b.ledger, aof: b.aof} }
 
 // startCrashRedis starts a Redis in dir that never rewrites its append-only
 // file: it then holds every task there ever was.

@@ -11,9 +11,10 @@ import (
 // ledgerClient makes up the writes of one of the ledger's clients.
 type ledgerClient struct {
 	*ledger
-	number, made int
-	random       *rand.Rand
-	own          []string // IDs of todos that it created
+	number string
+	made   int
+	random *rand.Rand
+	own    []string // IDs of todos that it created
 }
 
 const (
@@ -26,7 +27,7 @@ func (c *ledgerClient) chance(percent int) bool { return c.random.IntN(100) < pe
 // name names a write: no two have the same.
 func (c *ledgerClient) name() string {
 	c.made++
-	return fmt.Sprintf("client %d, write %d", c.number, c.made)
+	return fmt.Sprintf("client %s, write %d", c.number, c.made)
 }
 
 // one sends one request of a mix, and sometimes repeats it.
@@ -49,15 +50,15 @@ func (c *ledgerClient) one(t *testing.T) {
 		r.headers = append(r.headers, "Prefer", "wait=1")
 	}
 	if c.send(t, c.random, r) && r.key && c.chance(25) {
-		c.send2(t, r)
+		c.repeat(t, r)
 	}
 	if w := r.writes[0]; w.action == "create" && w.collection == "todos" && w.operation != "" {
 		c.own = append(c.own, w.operation)
 	}
 }
 
-// send2 repeats a request that was answered; note compares the operations.
-func (c *ledgerClient) send2(t *testing.T, r *request) {
+// repeat repeats a request that was answered; note compares the operations.
+func (c *ledgerClient) repeat(t *testing.T, r *request) {
 	t.Helper()
 	a, err := call(t.Context(), r.method, c.bases[c.random.IntN(len(c.bases))]+r.path, r.body, r.headers...)
 	if err != nil || a.status == http.StatusServiceUnavailable {

@@ -36,7 +36,7 @@ func (c *commands) path(t testing.TB, name string) string {
 		if *commandsDir != "" {
 			return
 		}
-		if c.dir, c.err = os.MkdirTemp("", "waybill-app-test-"); c.err != nil {
+		if c.dir, c.err = os.MkdirTemp("", "waybill-app-test-"); c.err != nil { //nolint:usetesting // it outlives the test that builds
 			return
 		}
 		args := append([]string{"build", "-buildvcs=false", "-o", c.dir + string(filepath.Separator)}, raceFlag...)
@@ -115,7 +115,7 @@ func newProcess(t testing.TB, name string, args []string, env ...string) *proces
 // a failed test.
 func (p *process) check(t testing.TB) {
 	t.Helper()
-	const most = 6 << 10
+	const most = 3 << 10
 	said := p.errOut.String()
 	for _, bad := range []string{"WARNING: DATA RACE", "panic:", "fatal error:"} {
 		if i := bytes.Index([]byte(said), []byte(bad)); i >= 0 {
@@ -193,6 +193,13 @@ func (p *process) Kill() error {
 		p.run = nil
 	}
 	return nil
+}
+
+// forget makes nothing of how the process ended by itself.
+func (p *process) forget() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.run = nil
 }
 
 // shutdownWithin is more than the shutdown timeout of 20 s.

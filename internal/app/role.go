@@ -42,7 +42,7 @@ func (a *App) startWorker(background context.Context) error {
 	})
 	server, err := queue.NewServer(a.redis, queue.ServerOptions{
 		Queue: tasks.QueueWrites, Concurrency: a.config.Concurrency, Logger: a.log,
-		ShutdownTimeout: a.config.ShutdownTimeout / 2, RetryDelay: retryDelay, Ready: a.gate.ready,
+		ShutdownTimeout: a.config.ShutdownTimeout / 2, RetryDelay: retryDelay, Failure: failure, Ready: a.gate.ready, Recovered: a.metrics.Recovered,
 	}, handler)
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
@@ -69,6 +69,12 @@ func retryDelay(err error, retried int) time.Duration {
 		return time.Second // the gate keeps the worker from spinning meanwhile
 	}
 	return min(time.Second<<min(retried, 5), longest)
+}
+
+// failure says whether a try at a task failed, or had only to wait: an outage is
+// not a failure, and neither is an earlier write that is still under way.
+func failure(err error) bool {
+	return !errors.Is(err, apply.ErrNotYet) && !store.Unavailable(err)
 }
 
 // publisher announces outcomes by Redis Pub/Sub.

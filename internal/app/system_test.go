@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"testing"
 	"time"
 
@@ -15,8 +16,9 @@ import (
 	"github.com/waybill-dev/waybill/internal/testenv"
 )
 
-// startWithin bounds how long a process may take to be ready, on a busy machine.
-const startWithin = 30 * time.Second
+// startWithin bounds how long a process may take to be ready, on a machine that
+// is busy with other tests.
+const startWithin = 90 * time.Second
 
 // system is a Redis, a database, and processes on them.
 type system struct {
@@ -52,7 +54,7 @@ func prepareSystem(t testing.TB, redisURL, databaseURL string, apis, workers int
 }
 
 func (s *system) processes() []*process {
-	return append(s.apis[:len(s.apis):len(s.apis)], s.workers...)
+	return slices.Concat(s.apis, s.workers)
 }
 
 // url is path at the first api.

@@ -46,7 +46,7 @@ func TestAPI_AcceptedTrackedRead(t *testing.T) {
 			t.Errorf("done (-want +got):\n%s", diff)
 		}
 
-		a := s.get("/api/todos/" + op.ID).want(200).wantHeader("ETag", `"1"`)
+		a := s.get("/api/todos/"+op.ID).want(200).wantHeader("ETag", `"1"`)
 		text := fmt.Sprintf(`{"id":%q,"version":1,"created_at":%q,"updated_at":%q,"text":"milk","completed":false}`, op.ID, op.AcceptedAt, op.AcceptedAt)
 		if got := strings.TrimSpace(string(a.body)); got != text {
 			t.Errorf("read\n%s, want\n%s", got, text)

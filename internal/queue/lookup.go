@@ -16,7 +16,7 @@ type Task struct {
 	ID, Type   string
 	Payload    []byte
 	State      asynq.TaskState
-	Retried    int       // asynq's count; see ServerOptions.RetryDelay
+	Retried    int       // failures so far
 	LastError  string    // of its last try; "" before the first one fails
 	LastFailed time.Time // UTC, in seconds; zero before the first try fails
 }

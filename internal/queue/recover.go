@@ -64,6 +64,7 @@ type recoverer struct {
 	log  *slog.Logger
 	bell *bell
 	lost *lostLeases
+	told func(tasks int)
 }
 
 // run looks again and again, until ctx ends.
@@ -91,6 +92,7 @@ func (r *recoverer) look(ctx context.Context) {
 	r.lost.looked()
 	if n > 0 {
 		r.log.Warn("lost tasks are back in the queue", "tasks", n)
+		r.told(n)
 		r.bell.ring()
 	}
 }

@@ -81,7 +81,7 @@ func TestRecoverer_TakesOnlyWhatIsLost(t *testing.T) {
 		must(t, b.rc.ZAdd(ctx, keys.lease, redis.Z{Member: ids[i], Score: float64(now.Add(until).Unix())}).Err())
 	}
 	must(t, b.rc.HDel(ctx, keys.task+ids[3], "msg").Err())
-	r := &recoverer{b.rc, keys, slog.New(slog.NewTextHandler(b.log, nil)), NewWakeups(b.rc).bell(testQueue), &lostLeases{}}
+	r := &recoverer{b.rc, keys, slog.New(slog.NewTextHandler(b.log, nil)), NewWakeups(b.rc).bell(testQueue), &lostLeases{}, func(int) {}}
 	rung := r.bell.next()
 	r.look(ctx)
 	select {
@@ -119,7 +119,7 @@ func TestRecoverer_RunsBesideAsynqsOwn(t *testing.T) {
 	}
 	for range 3 { // asynq's looks when it starts
 		b.serve(connect(t, b.redis.URL()), b.options(), nil)
-		r := &recoverer{b.rc, keys, slog.New(slog.DiscardHandler), NewWakeups(b.rc).bell(testQueue), &lostLeases{}}
+		r := &recoverer{b.rc, keys, slog.New(slog.DiscardHandler), NewWakeups(b.rc).bell(testQueue), &lostLeases{}, func(int) {}}
 		r.look(ctx)
 	}
 	b.done.wait(t, 20*time.Second, ids...)

@@ -22,13 +22,22 @@ type ServerOptions struct {
 	Logger          *slog.Logger
 	ShutdownTimeout time.Duration // what Stop leaves the tasks in hand; above what a handler may take
 
-	// RetryDelay is how long a task waits that failed with err. retried is
-	// asynq's count of failures: it stays 0, because for asynq nothing is one.
+	// RetryDelay is how long a task waits that ended with err, after retried
+	// failures before it. asynq keeps the time in whole seconds.
 	RetryDelay func(err error, retried int) time.Duration
+
+	// Failure says whether err is one: it is counted, and logged as a warning.
+	// Otherwise the task only waits, for its turn or for an outage to end, as
+	// often as it takes. nil: every error is a failure.
+	Failure func(err error) bool
 
 	// Ready says whether there is any sense in taking tasks now; nil means
 	// always. It is asked before each dequeue, so it must be quick.
 	Ready func() bool
+
+	// Recovered is told how many tasks of lost workers came back, for metrics;
+	// may be nil.
+	Recovered func(tasks int)
 
 	// Wakeups are shared by the servers of a process; nil makes one for this
 	// server alone.
@@ -56,9 +65,10 @@ const leaseDelay = time.Second
 // acknowledged or pushed back, then for asynq's loops to end.
 const stopGrace = 3 * time.Second
 
-// Server hands the tasks of one queue to a handler. Whatever fails is tried
-// again, without limit: an outage is not a failure, and nothing ends in asynq's
-// archive unless its enqueuer forbade retries.
+// Server hands the tasks of one queue to a handler. Whatever ends with an error
+// is tried again. What was no failure (see ServerOptions) is tried without limit;
+// failures up to the task's own, which tasks puts out of reach: nothing ends in
+// asynq's archive.
 type Server struct {
 	o      ServerOptions
 	asynq  *asynq.Server
@@ -85,6 +95,9 @@ func NewServer(rc redis.UniversalClient, o ServerOptions, h asynq.Handler) (*Ser
 	if err := o.validate(); err != nil {
 		return nil, err
 	}
+	if o.Recovered == nil {
+		o.Recovered = func(int) {}
+	}
 	if o.Wakeups == nil {
 		o.Wakeups = NewWakeups(rc)
 	}
@@ -105,7 +118,7 @@ func NewServer(rc redis.UniversalClient, o ServerOptions, h asynq.Handler) (*Ser
 		BaseContext:              func() context.Context { return s.base },
 		TaskCheckInterval:        time.Millisecond, // the broker does the waiting
 		DelayedTaskCheckInterval: time.Second,
-		IsFailure:                func(error) bool { return false },
+		IsFailure:                s.failure,
 		RetryDelayFunc:           s.retryDelay,
 		ErrorHandler:             asynq.ErrorHandlerFunc(s.failed),
 		ShutdownTimeout:          o.ShutdownTimeout,
@@ -133,7 +146,7 @@ func (s *Server) Start(ctx context.Context) error {
 	}
 	s.state = "started"
 	s.o.Wakeups.open()
-	r := &recoverer{s.broker.UniversalClient, s.broker.keys, s.o.Logger, s.broker.bell, s.broker.lost}
+	r := &recoverer{s.broker.UniversalClient, s.broker.keys, s.o.Logger, s.broker.bell, s.broker.lost, s.o.Recovered}
 	s.recover.Go(func() { r.run(s.broker.stopping) })
 	return nil
 }
@@ -197,8 +210,14 @@ func (s *Server) failed(ctx context.Context, task *asynq.Task, err error) {
 		return // logged with its stack
 	}
 	id, _ := asynq.GetTaskID(ctx)
-	s.o.Logger.Warn("task failed, to be tried again", "task", id, "type", task.Type(), "error", err)
+	level, message := slog.LevelWarn, "task failed, to be tried again"
+	if !s.failure(err) {
+		level, message = slog.LevelDebug, "task waits"
+	}
+	s.o.Logger.Log(ctx, level, message, "task", id, "type", task.Type(), "error", err)
 }
+
+func (s *Server) failure(err error) bool { return s.o.Failure == nil || s.o.Failure(err) }
 
 var errPanic = errors.New("handler panicked")
 

@@ -175,7 +175,7 @@ func (a *application) foldAll(groups []group) ([]record.Outcome, *changes, error
 	outcomes := make([]record.Outcome, 0, len(a.operations))
 	c := &changes{}
 	for _, g := range groups {
-		var before record.Record // of what fold gets, should it write there
+		var before record.Record // a copy: fold gets the original
 		if g.current != nil {
 			before = *g.current
 		}

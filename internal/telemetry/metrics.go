@@ -30,6 +30,7 @@ type Metrics struct {
 	handedBack    *prometheus.CounterVec
 	stale         prometheus.Counter
 	retried       *prometheus.CounterVec
+	recovered     prometheus.Counter
 }
 
 var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600}
@@ -68,6 +69,7 @@ func NewMetrics(version string) *Metrics {
 		handedBack: counter("waybill_handed_back_total", "Operations given back to the queue.", "reason"),
 		stale:      counter("waybill_stale_dropped_total", "Operations stamped and never enqueued, found and dropped.").WithLabelValues(),
 		retried:    counter("waybill_apply_retries_total", "Tries at a batch that failed and are repeated.", "reason"),
+		recovered:  counter("waybill_tasks_recovered_total", "Tasks that a lost worker had in hand, back in the queue.").WithLabelValues(),
 	}
 }
 
@@ -124,3 +126,6 @@ func (m *Metrics) StaleDropped(entries int) { m.stale.Add(float64(entries)) }
 
 // Retried implements apply.Observer.
 func (m *Metrics) Retried(err error) { m.retried.WithLabelValues(string(fault.KindOf(err))).Inc() }
+
+// Recovered counts tasks of lost workers that came back.
+func (m *Metrics) Recovered(tasks int) { m.recovered.Add(float64(tasks)) }

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -58,7 +57,7 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 		return command{path: filepath.Join(bin, "postgres"), args: postgresArgs(o, data, port), dir: dir.path,
 			user: owner, deathsig: syscall.SIGQUIT} // ends its children and frees shared memory too
 	}
-	p.ready = func(ctx context.Context, _ int) error { return postgresReady(ctx, postgresURL(p.port), data) }
+	p.ready = func(ctx context.Context, _ int) error { return postgresReady(ctx, postgresURL(p.addr()), data) }
 	if err := p.open(ctx, o.Port); err != nil {
 		return nil, err
 	}
@@ -66,9 +65,7 @@ func StartPostgres(ctx context.Context, o PostgresOptions) (*Postgres, error) {
 }
 
 // URL returns the postgres:// URL of the server's database "postgres".
-func (p *Postgres) URL() string {
-	return "postgres://postgres@" + p.Addr() + "/postgres?sslmode=disable"
-}
+func (p *Postgres) URL() string { return postgresURL(p.Addr()) }
 
 // NewDatabase makes an empty database and returns its URL.
 func (p *Postgres) NewDatabase(ctx context.Context) (url string, err error) {
@@ -88,8 +85,8 @@ func NewPostgres(t testing.TB) *Postgres {
 	return p
 }
 
-func postgresURL(port int) string {
-	return fmt.Sprintf("postgres://postgres@127.0.0.1:%d/postgres?sslmode=disable", port)
+func postgresURL(addr string) string {
+	return "postgres://postgres@" + addr + "/postgres?sslmode=disable"
 }
 
 func postgresArgs(o PostgresOptions, data string, port int) []string {
@@ -193,6 +190,6 @@ func postgresBin() (string, error) {
 
 // version reads the number in /usr/lib/postgresql/15/bin.
 func version(bin string) float64 {
-	v, _ := strconv.ParseFloat(strings.TrimSpace(filepath.Base(filepath.Dir(bin))), 64)
+	v, _ := strconv.ParseFloat(filepath.Base(filepath.Dir(bin)), 64)
 	return v
 }

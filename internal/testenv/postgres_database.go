@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -105,19 +104,4 @@ func execute(ctx context.Context, serverURL, sql string) error {
 		return fmt.Errorf("%s: %w", sql, err)
 	}
 	return nil
-}
-
-// withDatabase returns a Redis URL with the number of its database replaced.
-func withDatabase(redisURL string, db int) (string, error) {
-	return withPath(redisURL, strconv.Itoa(db))
-}
-
-// withPath returns a server's URL with the name of the database replaced.
-func withPath(serverURL, database string) (string, error) {
-	u, err := url.Parse(serverURL)
-	if err != nil {
-		return "", fmt.Errorf("parse URL: %w", err)
-	}
-	u.Path, u.RawPath = "/"+database, ""
-	return u.String(), nil
 }

@@ -50,7 +50,7 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		}
 		return command{path: path, args: append(args, o.Extra...), dir: dir.path, deathsig: syscall.SIGKILL}
 	}
-	r.ready = func(ctx context.Context, pid int) error { return redisReady(ctx, r.port, pid) }
+	r.ready = func(ctx context.Context, pid int) error { return redisReady(ctx, r.addr(), pid) }
 	if err := r.open(ctx, o.Port); err != nil {
 		return nil, err
 	}
@@ -73,12 +73,12 @@ func NewRedis(t testing.TB) *Redis {
 	return r
 }
 
-// redisReady asks the server on port for a PONG and for its process ID: another
+// redisReady asks the server at addr for a PONG and for its process ID: another
 // test's server may have taken the port while ours was starting.
-func redisReady(ctx context.Context, port, pid int) error {
+func redisReady(ctx context.Context, addr string, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return err
 	}

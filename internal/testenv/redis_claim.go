@@ -109,7 +109,7 @@ func claimDatabase(t testing.TB, url string) (string, error) {
 			t.Errorf("give back Redis database %d: %v", db, err)
 		}
 	})
-	return withDatabase(url, db)
+	return withPath(url, strconv.Itoa(db))
 }
 
 // claim returns the number of a database above 0 that is now ours; it waits for

@@ -138,8 +138,10 @@ func (s *server) PID() int {
 func (s *server) Addr() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return fmt.Sprintf("127.0.0.1:%d", s.port)
+	return s.addr()
 }
+
+func (s *server) addr() string { return fmt.Sprintf("127.0.0.1:%d", s.port) }
 
 // Kill ends the server and its children with SIGKILL, and returns when they are
 // gone. What it had on disk stays for Start.

@@ -9,7 +9,7 @@
 //	WAYBILL_TEST_POSTGRES_URL  a PostgreSQL to use instead; the user must be allowed to create databases
 //	WAYBILL_TEST_REQUIRE       "redis,postgres": without a real one of these, fail instead of skipping or falling back
 //
-// Every server dies with the process that started it, however that one ends.
+// On Linux every server dies with the process that started it, however that one ends.
 package testenv
 
 import (
@@ -18,6 +18,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -116,4 +117,14 @@ func unavailable(t testing.TB, server string, err error) {
 		t.Skipf("no %s here: %v", server, err)
 	}
 	t.Fatalf("%s: %v", server, err)
+}
+
+// withPath returns a server's URL with the name of the database replaced.
+func withPath(serverURL, database string) (string, error) {
+	u, err := url.Parse(serverURL)
+	if err != nil {
+		return "", fmt.Errorf("parse URL: %w", err)
+	}
+	u.Path, u.RawPath = "/"+database, ""
+	return u.String(), nil
 }

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -421,7 +422,7 @@ func refusedStoresNothing(t *testing.T, s *store.Store) {
 func cancelledStoresNothing(t *testing.T, s *store.Store) {
 	var c clock
 	op := c.create("messages", body(1))
-	ctx, cancel := withCancel(t)
+	ctx, cancel := context.WithCancel(t.Context())
 	_, err := s.Apply(ctx, []record.Operation{op}, nil, storedAt,
 		func(current *record.Record, ops []record.Operation) (*record.Record, []record.Outcome) {
 			cancel()

@@ -1,7 +1,6 @@
 package storetest
 
 import (
-	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -47,7 +46,11 @@ func pages(t testing.TB, s *store.Store, collection string, q store.RecordQuery,
 		if !more {
 			return got
 		}
-		q.After = items[len(items)-1].CreatedBy
+		last := items[len(items)-1].CreatedBy
+		if last == q.After {
+			t.Fatal("the next page is the same again")
+		}
+		q.After = last
 		if between != nil {
 			between()
 		}

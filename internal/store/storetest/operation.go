@@ -83,7 +83,11 @@ func operationPages(t testing.TB, s *store.Store, tenant string, q store.Operati
 		if !more {
 			return got
 		}
-		q.Before = items[len(items)-1].ID
+		last := items[len(items)-1].ID
+		if last == q.Before {
+			t.Fatal("the next page is the same again")
+		}
+		q.Before = last
 	}
 }
 

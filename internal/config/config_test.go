@@ -1,0 +1,160 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/waybill-dev/waybill/internal/config"
+)
+
+func TestFromEnv_Defaults(t *testing.T) {
+	t.Parallel()
+	want := config.Config{
+		Listen: "127.0.0.1:8080", Data: "./data", Concurrency: 4, MaxBody: 256 << 10,
+		ShutdownTimeout: 20 * time.Second, LogLevel: "info", LogFormat: "text",
+	}
+	for name, environment := range map[string][]string{
+		"nothing set":      nil,
+		"others' settings": {"PATH=/bin", "WAYBILL_UNKNOWN=1", "nonsense", "HOME="},
+		"set to nothing":   {"WAYBILL_CONCURRENCY=", "WAYBILL_LISTEN=", "REDIS_URL=", "REDIS_URL_FILE="},
+	} {
+		got, err := config.FromEnv(environment)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s (-want +got):\n%s", name, d)
+		}
+	}
+}
+
+func TestFromEnv_EverySetting(t *testing.T) {
+	t.Parallel()
+	got, err := config.FromEnv([]string{
+		"REDIS_URL=redis://r:6379/1?a=b", "DATABASE_URL=sqlite:x", "WAYBILL_LISTEN=:80", "WAYBILL_OPS_LISTEN=:81",
+		"WAYBILL_CONFIG=/etc/w.yaml", "WAYBILL_DATA=/var/w", "WAYBILL_CONCURRENCY=256", "WAYBILL_MAX_BODY=1024",
+		"WAYBILL_SHUTDOWN_TIMEOUT=1m30s", "WAYBILL_LOG_LEVEL=debug", "WAYBILL_LOG_FORMAT=json",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := config.Config{
+		RedisURL: "redis://r:6379/1?a=b", DatabaseURL: "sqlite:x", Listen: ":80", OpsListen: ":81", File: "/etc/w.yaml", Data: "/var/w",
+		Concurrency: 256, MaxBody: 1024, ShutdownTimeout: 90 * time.Second, LogLevel: "debug", LogFormat: "json",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("(-want +got):\n%s", d)
+	}
+	for _, f := range reflect.VisibleFields(reflect.TypeFor[config.Config]()) {
+		if reflect.ValueOf(want).FieldByIndex(f.Index).IsZero() {
+			t.Errorf("%s is not tried here", f.Name)
+		}
+	}
+}
+
+func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
+	t.Parallel()
+	for _, bad := range []string{
+		"WAYBILL_CONCURRENCY=0", "WAYBILL_CONCURRENCY=257", "WAYBILL_CONCURRENCY=many", "WAYBILL_CONCURRENCY=-1", "WAYBILL_CONCURRENCY=1.5",
+		"WAYBILL_MAX_BODY=1023", "WAYBILL_MAX_BODY=16777217", "WAYBILL_MAX_BODY=1MB",
+		"WAYBILL_SHUTDOWN_TIMEOUT=999ms", "WAYBILL_SHUTDOWN_TIMEOUT=20", "WAYBILL_SHUTDOWN_TIMEOUT=-5s",
+	} {
+		_, err := config.FromEnv([]string{bad})
+		name, _, _ := strings.Cut(bad, "=")
+		if err == nil || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: error %v, want one that names %s", bad, err, name)
+		}
+	}
+	_, err := config.FromEnv([]string{"WAYBILL_CONCURRENCY=0", "WAYBILL_MAX_BODY=1"})
+	if err == nil || !strings.Contains(err.Error(), "WAYBILL_CONCURRENCY") || !strings.Contains(err.Error(), "WAYBILL_MAX_BODY") {
+		t.Errorf("error %v, want both in it", err)
+	}
+}
+
+func TestFromEnv_SecretsFromFiles(t *testing.T) {
+	t.Parallel()
+	file := func(content string) string {
+		path := filepath.Join(t.TempDir(), "secret")
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	c, err := config.FromEnv([]string{"REDIS_URL_FILE=" + file("redis://:p@r:6379\n"), "DATABASE_URL_FILE=" + file("sqlite:x"), "REDIS_URL="})
+	if err != nil || c.RedisURL != "redis://:p@r:6379" || c.DatabaseURL != "sqlite:x" {
+		t.Errorf("REDIS_URL %q, DATABASE_URL %q, error %v", c.RedisURL, c.DatabaseURL, err)
+	}
+	for name, environment := range map[string][]string{
+		"both set":      {"REDIS_URL=redis://:hidden@r", "REDIS_URL_FILE=" + file("redis://:hidden@r")},
+		"no such file":  {"REDIS_URL_FILE=" + filepath.Join(t.TempDir(), "none")},
+		"a directory":   {"REDIS_URL_FILE=" + t.TempDir()},
+		"both, of this": {"DATABASE_URL=postgres://u:hidden@h/d", "DATABASE_URL_FILE=" + file("x")},
+	} {
+		_, err := config.FromEnv(environment)
+		if err == nil || !strings.Contains(err.Error(), "_URL_FILE") || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%s: error %v, want one that names the setting and shows no secret", name, err)
+		}
+	}
+	c, err = config.FromEnv([]string{"WAYBILL_LISTEN_FILE=" + file(":1")}) // no secret, so no file
+	if err != nil || c.Listen != "127.0.0.1:8080" {
+		t.Errorf("WAYBILL_LISTEN %q, error %v", c.Listen, err)
+	}
+}
+
+const custom = "collections:\n  orders: {schema: {type: object}}\n"
+
+// Not parallel: where waybill.yaml is looked for is a matter of the whole process.
+func TestCollections_OfTheFileNamedElseOfTheOneHereElseBuiltIn(t *testing.T) {
+	names := func(c config.Config) string {
+		t.Helper()
+		set, err := c.Collections()
+		if err != nil {
+			return err.Error()
+		}
+		var all []string
+		for _, one := range set.All() {
+			all = append(all, one.Name)
+		}
+		return strings.Join(all, " ")
+	}
+	t.Chdir(t.TempDir())
+	if got := names(config.Config{}); got != "messages todos" {
+		t.Errorf("without a file: %s", got)
+	}
+	if got := names(config.Config{File: "none.yaml"}); !strings.Contains(got, "none.yaml") {
+		t.Errorf("a file that is named and not there: %s", got)
+	}
+	if err := os.WriteFile("other.yaml", []byte(custom), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(config.Config{File: "other.yaml"}); got != "orders" {
+		t.Errorf("of the file named: %s", got)
+	}
+	if err := os.Rename("other.yaml", "waybill.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(config.Config{}); got != "orders" {
+		t.Errorf("of waybill.yaml: %s", got)
+	}
+	if err := os.WriteFile("waybill.yaml", []byte("colections: {}\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(config.Config{}); !strings.Contains(got, "waybill.yaml") || !strings.Contains(got, "colections") {
+		t.Errorf("a waybill.yaml with a mistake: %s", got)
+	}
+	if err := os.Remove("waybill.yaml"); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Mkdir("waybill.yaml", 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if got := names(config.Config{}); !strings.Contains(got, "waybill.yaml") {
+		t.Errorf("a waybill.yaml that cannot be read: %s", got)
+	}
+}
