@@ -55,4 +55,5 @@ require (
 	modernc.org/memory v1.12.1 // indirect
 )
 
+// Asked for by modernc.org/sqlite, for its own tools, and not to be had from module proxies.
 exclude github.com/google/pprof v0.0.0-20261016150608-1facf8f91b50

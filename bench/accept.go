@@ -27,6 +27,16 @@ type contender struct {
 	usage     []rig.Usage
 }
 
+// cost is the CPU time, in µs, that the process takes for a write: the figure that
+// a machine busy with other things changes least.
+func (c *contender) cost() float64 {
+	costs := make([]float64, len(c.rates))
+	for i, rate := range c.rates {
+		costs[i] = c.usage[i][c.process.Name] / rate * 1e6
+	}
+	return median(costs)
+}
+
 // measureAccept compares how fast writes are accepted: by Waybill, by the same
 // handler that enqueues nothing, and by the same with a task a write. No worker
 // runs; what is accepted is thrown away after each round.
@@ -93,12 +103,13 @@ func (b *bench) reportAccept(waybill, bare, each *contender, tried string) {
 	}
 	for _, c := range []*contender{waybill, bare, each} {
 		slices.Sort(c.latencies)
-		note := describe(c.usage)
+		note := b.describe(c.usage)
 		if c == each {
 			note += "; tried " + tried
 		}
 		b.report.add(c.name, median(c.rates), "/s", nil, "%s", note)
 		b.report.addLatencies(c.name, c.latencies, nil, nil, "")
+		b.report.add(c.name+" cpu", c.cost(), "µs a write", nil, "of its process alone")
 	}
 	note := fmt.Sprintf("median of %d rounds, %d connections", b.rounds, b.connections)
 	b.report.add("waybill : bare handler", overRounds(bare), "", atLeast(0.60), "%s", note)
@@ -145,15 +156,20 @@ func (b *bench) tuneOver(candidates [][]string, measure func(flags []string) (fl
 	return best, strings.Join(all, ", "), nil
 }
 
-// describe says who used the CPUs: the medians of rounds.
-func describe(rounds []rig.Usage) string {
+// describe says who used the CPUs, as medians of rounds, and has the report
+// remember if it was somebody else.
+func (b *bench) describe(rounds []rig.Usage) string {
 	var parts []string
 	for _, name := range slices.Sorted(maps.Keys(rounds[0])) {
 		cores := make([]float64, len(rounds))
 		for i, u := range rounds {
 			cores[i] = u[name]
 		}
-		if m := median(cores); m >= 0.005 {
+		m := median(cores)
+		if name == rig.Elsewhere {
+			b.report.elsewhere = max(b.report.elsewhere, m)
+		}
+		if m >= 0.005 {
 			parts = append(parts, fmt.Sprintf("%s %.2f", name, m))
 		}
 	}

@@ -64,7 +64,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 	b.report.add("commands to Redis", (after.Total-before.Total-ours)/took, "/s", atMost(40),
 		"within scripts too: %s", since(before, after, took))
 	usage := meter.Read()
-	b.report.add("cpu of api and worker", usage[rig.API]+usage[rig.Worker], "cores", nil, "%s", describe([]rig.Usage{usage}))
+	b.report.add("cpu of api and worker", usage[rig.API]+usage[rig.Worker], "cores", nil, "%s", b.describe([]rig.Usage{usage}))
 	for _, p := range []*rig.Process{api, worker} {
 		now, _, err := p.Memory()
 		if err != nil {

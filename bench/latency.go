@@ -13,10 +13,10 @@ import (
 )
 
 const (
-	spacing      = 20 * time.Millisecond // between two writes
-	latencyWarm  = 25                    // writes that are not counted
-	waitStored   = "wait=5"
-	latencyLimit = "one write at a time, idle system"
+	spacing     = 20 * time.Millisecond // between two writes
+	latencyWarm = 25                    // writes that are not counted
+	waitStored  = "wait=5"
+	latencyNote = "one write at a time, idle system"
 )
 
 // measureLatency writes one record at a time on an idle system, and measures how
@@ -41,7 +41,7 @@ func (b *bench) measureLatency(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	usage := describe([]rig.Usage{meter.Read()})
+	usage := b.describe([]rig.Usage{meter.Read()})
 	accepted, _, err := oneByOne(ctx, client, max(1, b.writes/4), "")
 	if err != nil {
 		return err
@@ -51,8 +51,8 @@ func (b *bench) measureLatency(ctx context.Context) error {
 		return err
 	}
 	p50, p99 := atMost(5), atMost(25)
-	b.report.addLatencies("accepted → stored, by the operation", load.NewLatencies(own...), p50, p99, latencyLimit)
-	b.report.addLatencies("POST → 201, by the client", load.NewLatencies(stored...), p50, p99, latencyLimit+"; "+usage)
+	b.report.addLatencies("accepted → stored, by the operation", load.NewLatencies(own...), p50, p99, latencyNote)
+	b.report.addLatencies("POST → 201, by the client", load.NewLatencies(stored...), p50, p99, latencyNote+"; "+usage)
 	b.report.addLatencies("POST → 202, by the client", load.NewLatencies(accepted...), nil, nil, "")
 	return nil
 }

@@ -49,8 +49,9 @@ func (t *target) String() string {
 
 // report collects figures.
 type report struct {
-	scenario string // that figures are added under
-	figures  []figure
+	scenario  string // that figures are added under
+	figures   []figure
+	elsewhere float64 // cores that others used meanwhile, at most
 }
 
 // add adds a figure; want may be nil.
@@ -71,6 +72,9 @@ func (r *report) addLatencies(name string, l load.Latencies, p50, p99 *target, n
 
 func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 
+// quiet is how many cores others may use before the figures are in doubt.
+const quiet = 0.2
+
 // table writes the figures for a person.
 func (r *report) table(out io.Writer) error {
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -85,7 +89,13 @@ func (r *report) table(out io.Writer) error {
 		}
 		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\n", f.Scenario, f.Name, number(f.Value, f.Unit), limit, verdict, f.Note)
 	}
-	return t.Flush()
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	if r.elsewhere > quiet {
+		fmt.Fprintf(out, "\nThe machine was busy elsewhere, with up to %.1f cores: these figures say little.\n", r.elsewhere)
+	}
+	return nil
 }
 
 // number has as many digits as mean something.
@@ -103,11 +113,12 @@ func number(value float64, unit string) string {
 // writeJSON writes the figures for a program.
 func (r *report) writeJSON(file string) error {
 	text, err := json.MarshalIndent(struct {
-		At      time.Time `json:"at"`
-		CPUs    int       `json:"cpus"`
-		Go      string    `json:"go"`
-		Figures []figure  `json:"figures"`
-	}{time.Now().UTC().Truncate(time.Second), runtime.NumCPU(), runtime.Version(), r.figures}, "", "  ")
+		At        time.Time `json:"at"`
+		CPUs      int       `json:"cpus"`
+		Go        string    `json:"go"`
+		Elsewhere float64   `json:"cores_used_elsewhere"`
+		Figures   []figure  `json:"figures"`
+	}{time.Now().UTC().Truncate(time.Second), runtime.NumCPU(), runtime.Version(), r.elsewhere, r.figures}, "", "  ")
 	if err != nil {
 		return fmt.Errorf("encode the figures: %w", err)
 	}

@@ -70,7 +70,12 @@ func (b *bench) measureStore(ctx context.Context) error {
 }
 
 func (b *bench) reportStored(name string, s *sustained, note string) {
-	b.report.add(name, s.rate, "/s", nil, "%s; %s", note, describe([]rig.Usage{s.usage}))
+	b.report.add(name, s.rate, "/s", nil, "%s; %s", note, b.describe([]rig.Usage{s.usage}))
+	total := -s.usage[rig.Elsewhere]
+	for _, cores := range s.usage {
+		total += cores
+	}
+	b.report.add(name+" cpu", total/s.rate*1e6, "µs a write", nil, "of all processes, servers and load too")
 	b.report.add(name+", slowest tenth", s.slowest, "/s", nil, "backlog %.0f tasks in the first half, %.0f in the second", s.earlier, s.backlog)
 }
 

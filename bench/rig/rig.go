@@ -144,7 +144,7 @@ func (r *Rig) StartBaseline(ctx context.Context, role, database string, flags ..
 	if err != nil {
 		return nil, err
 	}
-	p.Addr = listen
+	p.Name, p.Addr = Baseline+" "+role, listen
 	if role == "worker" {
 		return p, p.waitFor(ctx, func(ctx context.Context) error { return query(ctx, database, "SELECT FROM messages LIMIT 1") })
 	}

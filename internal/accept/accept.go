@@ -232,7 +232,7 @@ var errLate = &fault.Error{Kind: fault.QueueUnavailable, Detail: "the queue was 
 
 // unavailable is the fault of a write that Redis did not confirm.
 func unavailable(err error) error {
-	if f := (*fault.Error)(nil); errors.As(err, &f) {
+	if _, ok := errors.AsType[*fault.Error](err); ok {
 		return err
 	}
 	if queue.Full(err) {

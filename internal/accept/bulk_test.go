@@ -1,6 +1,7 @@
 package accept_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -67,7 +68,7 @@ func TestBulk_IsSplitIntoTasksInTheOrderOfItsLines(t *testing.T) {
 			for _, task := range b.queue.taken() {
 				taken = append(taken, b.queue.tasks[task]...)
 			}
-			if d := cmp.Diff(tt.bulk.Operations, taken); d != "" {
+			if d := cmp.Diff(tt.bulk.Operations, taken, cmp.Comparer(bytes.Equal)); d != "" {
 				t.Errorf("operations (-answered +enqueued):\n%s", d)
 			}
 			for i := range tt.bulk.Operations {

@@ -58,7 +58,7 @@ func (r *replies) deliver(o tasks.Outcome) {
 // itself; what was published meanwhile is found in the store.
 func (r *replies) run(ctx context.Context) {
 	sub := r.rc.Subscribe(ctx, r.channel)
-	defer sub.Close()
+	defer func() { _ = sub.Close() }()
 	messages := sub.Channel(redis.WithChannelSize(1000), redis.WithChannelHealthCheckInterval(5*time.Second))
 	for {
 		select {

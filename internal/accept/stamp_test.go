@@ -76,7 +76,7 @@ func TestStamp_RisesThroughClockTrouble(t *testing.T) {
 // and returns all that they left and answered.
 func script(t testing.TB, rc *redis.Client) []string {
 	t.Helper()
-	const future = int64(4_000_000_000_123_456)
+	const future, calls, ahead = int64(4_000_000_000_123_456), 150, 7
 	ctx := context.Background()
 	if err := rc.Set(ctx, stampKey, future, 0).Err(); err != nil {
 		t.Fatal(err)
@@ -84,12 +84,12 @@ func script(t testing.TB, rc *redis.Client) []string {
 	r := record.Key{Tenant: "t", Collection: "c", ID: "r"}
 	key := idempotencyKey("t", "p", "k")
 	var got []string
-	for i := range 1100 { // over every fraction of a millisecond
+	for i := range calls { // over more than a millisecond, in steps that meet each of its bits
 		marks := []mark{
 			{tail: record.IDTail(7, 2*i), underWay: underWayKey(r)},
 			{tail: record.IDTail(7, 2*i+1), underWay: underWayKey(r), idempotency: key + strconv.Itoa(i/2), suffix: ":h"},
 		}
-		n, held := draw(t, rc, 1, marks...)
+		n, held := draw(t, rc, ahead, marks...)
 		got = append(got, fmt.Sprint(n, held))
 	}
 	members, err := rc.SMembers(ctx, underWayKey(r)).Result()
@@ -100,8 +100,8 @@ func script(t testing.TB, rc *redis.Client) []string {
 	for _, m := range members {
 		known[m] = true
 	}
-	for i := range 1100 {
-		n := future + int64(i) + 1
+	for i := range calls {
+		n := future + int64(i*ahead) + 1
 		first, second := record.NewID(n, 7, 2*i), record.NewID(n, 7, 2*i+1)
 		if !known[first] || known[second] != (i%2 == 0) {
 			t.Errorf("stamp %d: marks %v and %v, want true and %v", n, known[first], known[second], i%2 == 0)

@@ -90,7 +90,7 @@ func (c *childRedis) start() error {
 // await waits until the server has loaded its data and answers.
 func (c *childRedis) await(ctx context.Context) error {
 	client := redis.NewClient(&redis.Options{Network: "unix", Addr: c.socket, MaxRetries: -1})
-	defer client.Close()
+	defer func() { _ = client.Close() }()
 	for {
 		err := client.Ping(ctx).Err()
 		if err == nil {

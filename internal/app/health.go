@@ -59,8 +59,7 @@ func (s *redisState) settings(ctx context.Context) map[string]string {
 	answer := map[string]string{}
 	for _, name := range []string{"appendonly", "appendfsync", "maxmemory-policy"} {
 		got, err := s.client.ConfigGet(ctx, name).Result()
-		var reply redis.Error
-		if err != nil && !errors.As(err, &reply) {
+		if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
 			return s.known // not reached: what was known stays the best guess
 		}
 		answer[name] = got[name]

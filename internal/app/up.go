@@ -71,7 +71,6 @@ func NewUp(ctx context.Context, c config.Config, log *slog.Logger) (u *Up, err e
 // Run runs until ctx ends, and prints to out, once it answers, where it is and
 // what to try.
 func (u *Up) Run(ctx context.Context, out io.Writer) error {
-	defer u.Close()
 	err := u.Start()
 	if err == nil {
 		u.greet(ctx, out)
@@ -83,7 +82,7 @@ func (u *Up) Run(ctx context.Context, out io.Writer) error {
 	}
 	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), u.config.ShutdownTimeout)
 	defer cancel()
-	return errors.Join(err, u.Stop(limit))
+	return errors.Join(err, u.Stop(limit), u.Close())
 }
 
 func (u *Up) greet(ctx context.Context, out io.Writer) {

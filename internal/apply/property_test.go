@@ -44,7 +44,7 @@ func playing(t *testing.T, s schedule, b broken) (wrong []string, trace []string
 		t.Fatal(err)
 	}
 	synctest.Test(t, func(*testing.T) {
-		w := &world{broken: b, tasks: map[string]*task{}, marks: map[record.Key]map[string]bool{}, records: map[record.Key]*record.Record{}, ended: map[string]record.Outcome{}}
+		w := newWorld(b)
 		p := &play{world: w, plan: s.Batches, accepted: map[string]record.Operation{}, repeated: map[string]bool{}, contexts: contexts, old: old, new: both}
 		p.run(s)
 		wrong, trace = append(w.violations, p.compare()...), w.trace

@@ -148,7 +148,7 @@ func (p *play) move(m move) {
 	case "deliver to old":
 		p.deliver(pick(p.pending(), m.Which), p.old)
 	case "expire": // a worker is taken for dead: the task goes to another one as well
-		if a := pick(p.actorsThat(func(a *actor) bool { return a.task != nil && !a.dead && a.task.active }), m.Which); a != nil {
+		if a := pick(p.actorsThat(func(a *actor) bool { return a.task != nil && !a.dead.Load() && a.task.active }), m.Which); a != nil {
 			p.note("%s: its lease expires", a.name)
 			a.task.active = false
 		}
@@ -161,7 +161,7 @@ func (p *play) move(m move) {
 			p.goOn(a)
 		}
 	default:
-		if a := pick(p.actorsThat(func(a *actor) bool { return a.waiting != nil }), m.Which); a != nil {
+		if a := pick(p.actorsThat(func(a *actor) bool { return a.waiting.Load() != nil }), m.Which); a != nil {
 			p.let(a, m.Do)
 		}
 	}
@@ -275,7 +275,7 @@ func (p *play) deliver(t *task, collections *collection.Set) {
 
 // goOn lets an actor take its next step, or ends it.
 func (p *play) goOn(a *actor) {
-	if !a.done {
+	if !a.done.Load() {
 		p.let(a, happens)
 		return
 	}
@@ -316,8 +316,8 @@ func (p *play) finish() {
 	}
 	p.violated("it does not end: %d tasks left", len(p.tasks))
 	for _, a := range p.actors { // a bubble ends when all in it have
-		a.dead = true
-		if a.waiting != nil {
+		a.dead.Store(true)
+		if a.waiting.Load() != nil {
 			p.let(a, killedBefore)
 		}
 	}
@@ -358,7 +358,7 @@ func (p *play) actorsThat(are func(*actor) bool) (found []*actor) {
 }
 
 // able says that an actor neither sleeps nor runs.
-func able(a *actor) bool { return a.waiting != nil || a.done }
+func able(a *actor) bool { return a.waiting.Load() != nil || a.done.Load() }
 
 func pick[T any](from []*T, which int) *T {
 	if len(from) == 0 {

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -47,6 +48,13 @@ type broken struct {
 	lookup bool // the queue finds nothing
 }
 
+func newWorld(b broken) *world {
+	return &world{
+		broken: b, tasks: map[string]*task{}, marks: map[record.Key]map[string]bool{},
+		records: map[record.Key]*record.Record{}, ended: map[string]record.Outcome{},
+	}
+}
+
 type task struct {
 	id      string
 	payload []byte
@@ -59,9 +67,9 @@ type actor struct {
 	*world
 	name    string
 	task    *task // nil for an api
-	waiting *call // nil: it runs, or sleeps
-	dead    bool  // its process was killed: nothing that it does has an effect
-	done    bool
+	waiting atomic.Pointer[call] // nil: it runs, or sleeps
+	dead    atomic.Bool          // its process was killed: nothing that it does has an effect
+	done    atomic.Bool
 	err     error // of the handler, once done
 }
 
@@ -76,11 +84,11 @@ var errKilled = errors.New("killed")
 
 // step waits for the schedule to decide what becomes of a call.
 func (a *actor) step(what string, effect func() error) error {
-	if a.dead {
+	if a.dead.Load() {
 		return errKilled
 	}
 	c := &call{what, effect, make(chan error)}
-	a.waiting = c
+	a.waiting.Store(c)
 	return <-c.reply
 }
 
@@ -95,8 +103,7 @@ const (
 
 // let decides the fate of the call that a waits for.
 func (w *world) let(a *actor, fate string) {
-	c := a.waiting
-	a.waiting = nil
+	c := a.waiting.Swap(nil)
 	w.note("%s: %s: %s", a.name, c.what, fate)
 	var err error
 	switch fate {
@@ -108,12 +115,14 @@ func (w *world) let(a *actor, fate string) {
 		_ = c.effect()
 		err = context.DeadlineExceeded
 	case killedBefore:
-		a.dead, err = true, errKilled
+		err = errKilled
+		a.dead.Store(true)
 	case killedAfter:
 		_ = c.effect()
-		a.dead, err = true, errKilled
+		err = errKilled
+		a.dead.Store(true)
 	}
-	if a.dead && a.task != nil && !slices.ContainsFunc(w.actors, func(b *actor) bool { return b != a && b.task == a.task && !b.dead }) {
+	if a.dead.Load() && a.task != nil && !slices.ContainsFunc(w.actors, func(b *actor) bool { return b != a && b.task == a.task && !b.dead.Load() }) {
 		a.task.active = false // its lease runs out: the task is there again
 	}
 	c.reply <- err
@@ -306,7 +315,7 @@ func (w *world) handle(t *task, collections *collection.Set, contexts map[string
 	h := apply.New(a, a, a, a, collections, apply.Options{Patience: patience, Stale: stale, Observer: w})
 	go func() {
 		a.err = h.ProcessTask(contexts[t.id], tasks.NewApply(t.id, t.payload, nil))
-		a.done = true
+		a.done.Store(true)
 	}()
 }
 
@@ -315,7 +324,7 @@ func (w *world) handle(t *task, collections *collection.Set, contexts map[string
 func (w *world) again(op record.Operation, until time.Time, enqueued func()) {
 	a := w.actor("api", "again "+short(op.ID), nil)
 	go func() {
-		defer func() { a.done = true }()
+		defer a.done.Store(true)
 		known, err := a.Known(context.Background(), []record.OperationKey{{Tenant: op.Tenant, ID: op.ID}})
 		if err == nil && known[op.ID] {
 			return
@@ -343,7 +352,7 @@ func (w *world) again(op record.Operation, until time.Time, enqueued func()) {
 func (w *world) acked(a *actor) {
 	t := w.tasks[a.task.id]
 	switch {
-	case a.dead || t == nil || !t.active: // it was taken from this worker
+	case a.dead.Load() || t == nil || !t.active: // it was taken from this worker
 	case a.err != nil:
 		t.active = false
 	default:

@@ -30,10 +30,11 @@ func readBody(x *exchange, r *http.Request, limit int64, use func(body []byte) e
 	}()
 	buffer.Reset()
 	_, err := buffer.ReadFrom(http.MaxBytesReader(x.ResponseWriter, r.Body, limit))
-	switch tooBig := (*http.MaxBytesError)(nil); {
+	_, over := errors.AsType[*http.MaxBytesError](err)
+	switch {
 	case err == nil:
 		return use(buffer.Bytes())
-	case errors.As(err, &tooBig):
+	case over:
 		return tooLarge(limit)
 	case errors.Is(err, os.ErrDeadlineExceeded):
 		x.Header().Set("Connection", "close")

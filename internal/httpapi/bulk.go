@@ -112,8 +112,8 @@ var severity = map[fault.Kind]int{fault.InvalidRecord: 1, fault.InvalidJSON: 2, 
 
 // add takes a line's fault in; any other error is given back.
 func (b *bulkFailure) add(err error) error {
-	var f *fault.Error
-	if !errors.As(err, &f) || severity[f.Kind] == 0 {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || severity[f.Kind] == 0 {
 		return err
 	}
 	if severity[f.Kind] > severity[b.kind] {

@@ -50,8 +50,10 @@ type problem struct {
 // fail answers with the problem that err is. A failure of ours is logged, here
 // and once, with its cause; the client sees only that it happened.
 func (a *API) fail(x *exchange, r *http.Request, err error) {
-	f := &fault.Error{Kind: fault.Internal, Cause: err}
-	errors.As(err, &f)
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		f = &fault.Error{Kind: fault.Internal, Cause: err}
+	}
 	status, known := statusOf[f.Kind]
 	if !known {
 		status = http.StatusInternalServerError

@@ -87,7 +87,7 @@ func (a *API) plain(route string, h handler) http.HandlerFunc {
 		w.Header().Set("X-Content-Type-Options", "nosniff")
 		defer func() {
 			if p := recover(); p != nil {
-				if p == http.ErrAbortHandler {
+				if p == http.ErrAbortHandler { //nolint:errorlint // a panic value: net/http compares it so
 					panic(p)
 				}
 				a.o.Logger.Error("panic", "request_id", x.requestID, "route", route, "panic", p, "stack", string(debug.Stack()))

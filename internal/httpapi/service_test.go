@@ -178,7 +178,7 @@ func (s *service) state() string {
 // drained waits until no operation is in the queue.
 func (s *service) drained() {
 	s.t.Helper()
-	testenv.Eventually(s.t, 20*time.Second, "queue drained", func() error {
+	testenv.Eventually(s.t, time.Minute, "queue drained", func() error {
 		left, err := s.redis.Keys(s.t.Context(), "asynq:{writes}:t:*").Result()
 		if err == nil && len(left) > 0 {
 			err = fmt.Errorf("%d tasks left", len(left))

@@ -136,7 +136,7 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 		x.Header().Set("Idempotency-Replayed", "true")
 	}
 	if headers.wait > 0 {
-		answered, err := a.answerEnded(x, r.Context(), &accepted, headers.wait)
+		answered, err := a.answerEnded(r.Context(), x, &accepted, headers.wait)
 		if answered || err != nil {
 			return err
 		}
@@ -149,7 +149,7 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 
 // answerEnded waits for the write to end, and answers with its record or its
 // problem if it does in time.
-func (a *API) answerEnded(x *exchange, ctx context.Context, w *accept.Accepted, wait time.Duration) (answered bool, err error) {
+func (a *API) answerEnded(ctx context.Context, x *exchange, w *accept.Accepted, wait time.Duration) (answered bool, err error) {
 	ended, err := a.o.Acceptor.Await(ctx, w, wait)
 	if err != nil || ended == nil {
 		return false, err

@@ -72,8 +72,7 @@ func precondition(current *Record, op *Operation) error {
 // Fail returns the outcome of an operation that ended for the reason in err.
 func Fail(op Operation, err error) Outcome {
 	o := Outcome{Operation: op, Status: Failed, Code: fault.KindOf(err), Detail: err.Error()}
-	var f *fault.Error
-	if errors.As(err, &f) {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
 		o.Detail = f.Detail
 		if len(f.Items) > 0 {
 			reasons := make([]string, len(f.Items))

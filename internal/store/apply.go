@@ -207,6 +207,12 @@ func legible(text string) string {
 // insertOperations stores the outcomes, all or errRaced.
 func (a *application) insertOperations(ctx context.Context, tx *sql.Tx, outcomes []record.Outcome) error {
 	attemptsOf := func(o *record.Outcome) int64 { return max(1, int64(a.attempts[o.Operation.ID])) }
+	versionOf := func(o *record.Outcome) int64 {
+		if o.Status == record.Failed {
+			return 0 // as the index of failed ones has it
+		}
+		return o.Version
+	}
 	input := []column{
 		pluck(outcomes, "tenant", "text", func(o *record.Outcome) string { return o.Operation.Tenant }),
 		pluck(outcomes, "id", "uuid", func(o *record.Outcome) string { return o.Operation.ID }),
@@ -214,7 +220,7 @@ func (a *application) insertOperations(ctx context.Context, tx *sql.Tx, outcomes
 		pluck(outcomes, "record", "text", func(o *record.Outcome) string { return o.Operation.Key.ID }),
 		pluck(outcomes, "action", "text", func(o *record.Outcome) string { return string(o.Operation.Action) }),
 		pluck(outcomes, "status", "text", func(o *record.Outcome) string { return string(o.Status) }),
-		pluck(outcomes, "version", "bigint", func(o *record.Outcome) int64 { return o.Version }),
+		pluck(outcomes, "version", "bigint", versionOf),
 		pluck(outcomes, "error_code", "text", func(o *record.Outcome) string { return string(o.Code) }),
 		pluck(outcomes, "error_detail", "text", func(o *record.Outcome) string { return o.Detail }),
 		pluck(outcomes, "principal", "text", func(o *record.Outcome) string { return o.Operation.Principal }),

@@ -24,10 +24,6 @@ var listTests = map[string]func(*testing.T, *store.Store){
 	"Exists_SaysWhichRecordsExist":              saysWhichExist,
 }
 
-func withCancel(t testing.TB) (context.Context, context.CancelFunc) {
-	return context.WithCancel(t.Context())
-}
-
 // pages reads a list to its end, a page at a time, and returns the records' IDs.
 func pages(t testing.TB, s *store.Store, collection string, q store.RecordQuery, between func()) []string {
 	t.Helper()
