@@ -38,8 +38,9 @@ func (c *contender) cost() float64 {
 }
 
 // measureAccept compares how fast writes are accepted: by Waybill, by the same
-// handler that enqueues nothing, and by the same with a task a write. No worker
-// runs; what is accepted is thrown away after each round.
+// handler that enqueues nothing, and by the same with a task a write, both with
+// the usual client and with go-redis's experimental pipelining. No worker runs;
+// what is accepted is thrown away after each round.
 func (b *bench) measureAccept(ctx context.Context) error {
 	enqueueFlags, tried, err := b.tuneEnqueue(ctx)
 	if err != nil {
@@ -49,23 +50,24 @@ func (b *bench) measureAccept(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var processes [3]*rig.Process
-	defer func() { stopAll(processes[:]...) }()
-	if processes[0], err = b.StartAPI(ctx, database); err != nil {
+	all := []*contender{{name: "waybill"}, {name: "bare handler"}, {name: "a task a write"}, {name: "the same, pipelined"}}
+	defer func() {
+		for _, c := range all {
+			stopAll(c.process)
+		}
+	}()
+	if all[0].process, err = b.StartAPI(ctx, database); err != nil {
 		return err
 	}
-	if processes[1], err = b.StartBaseline(ctx, "bare", ""); err != nil {
-		return err
+	for i, start := range [][]string{{"bare"}, append([]string{"enqueue"}, enqueueFlags...), {"enqueue", "-pool=20", "-pipeline"}} {
+		if all[i+1].process, err = b.StartBaseline(ctx, start[0], "", start[1:]...); err != nil {
+			return err
+		}
 	}
-	if processes[2], err = b.StartBaseline(ctx, "enqueue", "", enqueueFlags...); err != nil {
-		return err
-	}
-	waybill, bare, each := &contender{name: "waybill", process: processes[0]}, &contender{name: "bare handler", process: processes[1]}, &contender{name: "a task a write", process: processes[2]}
-	all := []*contender{waybill, bare, each}
 	if err := sameAnswers(ctx, all); err != nil {
 		return err
 	}
-	defer b.profiles(ctx, time.Duration(b.rounds)*b.round, waybill.process)()
+	defer b.profiles(ctx, time.Duration(b.rounds)*b.round, all[0].process)()
 	for round := range b.rounds {
 		for _, c := range all {
 			if err := b.acceptRound(ctx, c); err != nil {
@@ -74,7 +76,7 @@ func (b *bench) measureAccept(ctx context.Context) error {
 			fmt.Fprintf(b.log, "  round %d: %s %.0f/s\n", round+1, c.name, c.rates[round])
 		}
 	}
-	b.reportAccept(waybill, bare, each, tried)
+	b.reportAccept(all, tried)
 	return nil
 }
 
@@ -93,7 +95,9 @@ func (b *bench) acceptRound(ctx context.Context, c *contender) error {
 	return b.Flush(ctx)
 }
 
-func (b *bench) reportAccept(waybill, bare, each *contender, tried string) {
+// reportAccept reports the contenders, in measureAccept's order.
+func (b *bench) reportAccept(all []*contender, tried string) {
+	waybill, bare, each, pipelined := all[0], all[1], all[2], all[3]
 	overRounds := func(other *contender) (ratio float64) {
 		ratios := make([]float64, len(waybill.rates))
 		for i := range ratios {
@@ -101,7 +105,7 @@ func (b *bench) reportAccept(waybill, bare, each *contender, tried string) {
 		}
 		return median(ratios)
 	}
-	for _, c := range []*contender{waybill, bare, each} {
+	for _, c := range all {
 		slices.Sort(c.latencies)
 		note := b.describe(c.usage)
 		if c == each {
@@ -114,20 +118,21 @@ func (b *bench) reportAccept(waybill, bare, each *contender, tried string) {
 	note := fmt.Sprintf("median of %d rounds, %d connections", b.rounds, b.connections)
 	b.report.add("waybill : bare handler", overRounds(bare), "", atLeast(0.60), "%s", note)
 	b.report.add("waybill : a task a write", overRounds(each), "", atLeast(1.5), "%s", note)
+	b.report.add("waybill : "+pipelined.name, overRounds(pipelined), "", atLeast(1.5), "%s", note)
 }
 
-// tuneEnqueue tries settings of the baseline's client, and returns the flags of
+// tuneEnqueue tries sizes of the baseline's pool, and returns the flags of
 // the fastest, with what was tried.
 func (b *bench) tuneEnqueue(ctx context.Context) (flags []string, tried string, err error) {
 	candidates := [][]string{
-		{"-pool=20"}, {"-pool=64"}, {"-pool=128"}, {"-pool=20", "-pipeline"},
+		{"-pool=20"}, {"-pool=64"}, {"-pool=128"},
 	}
 	return b.tuneOver(candidates, func(flags []string) (float64, error) {
 		p, err := b.StartBaseline(ctx, "enqueue", "", flags...)
 		if err != nil {
 			return 0, err
 		}
-		c := &contender{process: p}
+		c := &contender{name: "a task a write", process: p}
 		err = b.acceptRound(ctx, c)
 		if err = errors.Join(err, p.Stop()); err != nil {
 			return 0, err

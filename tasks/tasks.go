@@ -36,6 +36,9 @@ const (
 	MaxBytes      = 256 << 10
 )
 
+// idLength is the length of an operation's ID: a UUID's text.
+const idLength = 36
+
 // applyTimeout bounds one try at a batch, in asynq's terms: past it the handler's
 // context ends and the task is retried.
 const applyTimeout = 2 * time.Minute
@@ -72,12 +75,22 @@ func EncodeApply(operations []Operation) ([]byte, error) {
 		size += len(operations[i].Body) + 256
 	}
 	b.Grow(size)
-	e := json.NewEncoder(&b)
-	e.SetEscapeHTML(false) // or "<" in a body would not travel byte for byte
-	if err := e.Encode(batch{Version: Version, Operations: operations}); err != nil {
+	if err := encode(&b, batch{Version: Version, Operations: operations}); err != nil {
 		return nil, fmt.Errorf("encode %s: %w", TypeApply, err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return b.Bytes(), nil
+}
+
+// encode appends v as JSON to b, the bodies in it byte for byte: encoding/json
+// would write "<" and U+2028 in them as escapes.
+func encode(b *bytes.Buffer, v any) error {
+	e := json.NewEncoder(b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return err
+	}
+	b.Truncate(b.Len() - 1) // a newline
+	return nil
 }
 
 // DecodeApply reads the payload of a write:apply task. Its errors wrap
@@ -94,8 +107,12 @@ func DecodeApply(payload []byte) ([]Operation, error) {
 		return nil, fmt.Errorf("decode %s: %w: no operations", TypeApply, ErrUnreadable)
 	}
 	for i := range b.Operations {
-		if b.Operations[i].Record == "" {
-			b.Operations[i].Record = b.Operations[i].ID
+		op := &b.Operations[i]
+		if len(op.ID) != idLength || op.Tenant == "" || op.Action == "" || op.Collection == "" {
+			return nil, fmt.Errorf("decode %s: %w: operation %d has no ID, tenant, action or collection", TypeApply, ErrUnreadable, i)
+		}
+		if op.Record == "" {
+			op.Record = op.ID
 		}
 	}
 	return b.Operations, nil
@@ -124,4 +141,13 @@ type Outcome struct {
 	Created   bool            `json:"created,omitempty"`    // the record did not exist before
 	CreatedBy string          `json:"created_by,omitempty"` // the operation that created the record
 	Data      json.RawMessage `json:"data,omitempty"`       // the record after it
+}
+
+// EncodeOutcome returns an outcome as it is published.
+func EncodeOutcome(o *Outcome) ([]byte, error) {
+	var b bytes.Buffer
+	if err := encode(&b, o); err != nil {
+		return nil, fmt.Errorf("encode an outcome: %w", err)
+	}
+	return b.Bytes(), nil
 }

@@ -37,12 +37,14 @@ func (a *Acceptor) release(ctx context.Context, key, value string) error {
 	return nil
 }
 
-// known says whether the store has all of operations.
+// known says whether the store has all of operations, if it answers soon.
 func (a *Acceptor) known(ctx context.Context, operations []record.Operation) bool {
 	keys := make([]record.OperationKey, len(operations))
 	for i := range operations {
 		keys[i] = record.OperationKey{Tenant: operations[i].Tenant, ID: operations[i].ID}
 	}
+	ctx, cancel := context.WithTimeout(ctx, askStore)
+	defer cancel()
 	known, err := a.store.Known(ctx, keys)
 	if err != nil {
 		return false // enqueueing what is stored already is harmless, not enqueueing is not

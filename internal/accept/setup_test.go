@@ -182,8 +182,8 @@ func (b *bundle) marks(t testing.TB, id string) []string {
 func (b *bundle) keep(t testing.TB, operations ...record.Operation) {
 	t.Helper()
 	merge := func([]byte, []byte) ([]byte, error) { return nil, errors.New("no patches here") }
-	_, err := b.store.Apply(t.Context(), operations, nil, time.Now(), func(r *record.Record, ops []record.Operation) (*record.Record, []record.Outcome) {
-		return record.Fold(r, ops, merge)
+	_, err := b.store.Apply(t.Context(), operations, nil, time.Now(), func(r *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
+		return record.Apply(r, op, merge)
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -16,7 +16,7 @@ const (
 	pollLast  = time.Second
 )
 
-// askStore bounds the look into the store for an operation that the queue has.
+// askStore bounds looks into the store without which it goes on as well.
 const askStore = 500 * time.Millisecond
 
 // Ended is an operation that is done or failed, and the record after it (nil
@@ -111,11 +111,7 @@ func (a *Acceptor) Await(ctx context.Context, w *Accepted, d time.Duration) (*En
 	defer a.replies.forget(w.ID)
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	pause := pollFirst
-	if w.outcome != nil {
-		pause = pollLast // the channel is faster; the store is the way back when it is cut
-	}
-	for ; ; pause = min(pause*2, pollLast) {
+	for pause := pollFirst; ; pause = min(pause*2, pollLast) { // the channel is faster; the store is there when it is cut
 		timer := time.NewTimer(pause)
 		select {
 		case <-ctx.Done():

@@ -41,6 +41,7 @@ type App struct {
 	store       *store.Store
 	gate        *gate
 	redisState  redisState
+	drains      bool   // what was accepted is stored before the worker stops: nobody else would
 	durability  string // of the queue, where it is known beforehand; "" to ask Redis
 
 	public, ops net.Listener

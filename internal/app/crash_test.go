@@ -66,26 +66,45 @@ func TestSystem_FrozenWorkers(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var others sync.WaitGroup
 	others.Go(func() { b.ledger.watch(ctx, t) })
-	b.ledger.write(t, *crashWrites/8, *crashRate)
-	for _, p := range b.workers[:2] {
-		if err := p.Signal(syscall.SIGSTOP); err != nil {
-			t.Fatal(err)
+	frozen, awake := b.workers[:2], b.workers[2:]
+	signalAll(t, syscall.SIGSTOP, awake) // at first, so that only the others have tasks
+	others.Go(func() { b.ledger.write(t, *crashWrites/3, *crashRate) })
+	rc := connectRedis(t, b.redisURL)
+	testenv.Eventually(t, 20*time.Second, "workers freeze with tasks in hand", func() error {
+		signalAll(t, syscall.SIGSTOP, frozen)
+		if n, err := rc.LLen(t.Context(), "asynq:{writes}:active").Result(); err != nil || n == 0 {
+			signalAll(t, syscall.SIGCONT, frozen)
+			return fmt.Errorf("%d tasks are in hand (%w)", n, err)
 		}
-	}
-	b.ledger.write(t, *crashWrites/3, *crashRate)
+		return nil
+	})
+	signalAll(t, syscall.SIGCONT, awake)
 	from := time.Now()
-	b.audit().settle(t)
-	t.Logf("the other workers were through %v after the last write", time.Since(from).Round(time.Second))
-	for _, p := range b.workers[:2] {
-		if err := p.Signal(syscall.SIGCONT); err != nil {
-			t.Fatal(err)
+	testenv.Eventually(t, 20*time.Second, "the load runs on", func() error {
+		if n := b.ledger.count(); n < *crashWrites/3 {
+			return fmt.Errorf("%d writes", n)
 		}
+		return nil
+	})
+	b.audit().settle(t)
+	t.Logf("the other workers were through %v after the freeze", time.Since(from).Round(time.Second))
+	signalAll(t, syscall.SIGCONT, frozen)
+	for _, p := range frozen {
 		p.awaitReady(t)
 	}
 	cancel()
 	others.Wait()
 	t.Log(b.ledger)
 	b.audit().run(t)
+}
+
+func signalAll(t *testing.T, sig syscall.Signal, processes []*process) {
+	t.Helper()
+	for _, p := range processes {
+		if err := p.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
 
 // crashBench is a system with servers of its own, and a ledger to write.

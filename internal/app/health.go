@@ -14,7 +14,7 @@ import (
 )
 
 // checkTimeout bounds each check of /readyz.
-const checkTimeout = time.Second
+const checkTimeout = 2 * time.Second
 
 // startOps starts the operators' listener.
 func (a *App) startOps() error {

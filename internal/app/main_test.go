@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"fmt"
 	"os"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 func TestMain(m *testing.M) {
 	code := testenv.Main(m)
 	if err := built.remove(); err != nil {
+		fmt.Fprintln(os.Stderr, "remove the commands:", err)
 		code = max(code, 1)
 	}
 	os.Exit(code)

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -47,15 +46,35 @@ func (a *App) startWorker(background context.Context) error {
 	if err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
-	a.onStop("worker", func(context.Context) error {
+	a.onStop("worker", func(ctx context.Context) error {
+		var err error
+		if a.drains {
+			err = a.drain(ctx)
+		}
 		server.Stop()
-		return nil
+		return err
 	})
 	if err := server.Start(background); err != nil {
 		return fmt.Errorf("worker: %w", err)
 	}
 	a.log.Info("applying writes", "concurrency", a.config.Concurrency, "version", a.version)
 	return nil
+}
+
+// drain waits until what was accepted is stored. The database may be away, so it
+// waits for at most half of the time there is to stop.
+func (a *App) drain(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout/2)
+	defer cancel()
+	for {
+		n, err := a.queue.Size(ctx, tasks.QueueWrites)
+		if err == nil && n == 0 {
+			return nil
+		}
+		if !pause(ctx, 10*time.Millisecond) {
+			return fmt.Errorf("%d batches of writes are still in the queue", n)
+		}
+	}
 }
 
 // retryDelay says when a task that ended with err comes back: soon if it only
@@ -82,9 +101,9 @@ type publisher struct{ rc redis.UniversalClient }
 
 // Publish implements apply.Publisher.
 func (p publisher) Publish(ctx context.Context, channel string, outcome *tasks.Outcome) error {
-	message, err := json.Marshal(outcome)
+	message, err := tasks.EncodeOutcome(outcome)
 	if err != nil {
-		return fmt.Errorf("encode an outcome: %w", err)
+		return err
 	}
 	return p.rc.Publish(ctx, channel, message).Err()
 }

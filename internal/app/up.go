@@ -62,6 +62,7 @@ func NewUp(ctx context.Context, c config.Config, log *slog.Logger) (u *Up, err e
 	if u.App, err = New(c, Roles{API: true, Worker: true}, log); err != nil {
 		return u, err
 	}
+	u.drains = true
 	if u.redis != nil {
 		u.durability = u.redis.Durability()
 	}

@@ -1,6 +1,6 @@
 // Package apply is the worker's side of a write: it takes write:apply tasks,
-// waits until no earlier operation on the same record is under way, folds and
-// stores what is ready in one transaction, and tells whoever waits. It knows
+// sees to it that no earlier operation on the same record is passed by, folds
+// and stores what is ready in one transaction, and tells whoever waits. It knows
 // nothing of HTTP, and never imports httpapi.
 package apply
 
@@ -57,7 +57,7 @@ type Observer interface {
 
 // Options of a Handler; the zero value takes the defaults.
 type Options struct {
-	Patience    time.Duration // how long a task waits for earlier operations before it hands back; 250 ms
+	Patience    time.Duration // how long a task waits for an earlier operation that is nowhere, before it hands back; 250 ms
 	Stale       time.Duration // age at which an entry that nobody knows was never enqueued; 1 min
 	Transaction time.Duration // bound of one transaction; 20 s
 	MaxRecord   int64         // bytes that a patch may let a record grow to; 256 KiB
@@ -126,30 +126,53 @@ func (h *Handler) process(ctx context.Context, task *asynq.Task) error {
 		return err // a newer Waybill wrote it: one of its workers will read it
 	}
 	rest, foreign := h.divide(operations)
-	attempt := attempt(ctx)
-	deadline := time.Now().Add(h.o.Patience)
-	for pause := 2 * time.Millisecond; len(rest) > 0; pause = min(pause*2, 25*time.Millisecond) {
-		ready, blocked, err := h.sort(ctx, rest)
-		if err != nil {
-			return err
-		}
-		if err := h.apply(ctx, ready, attempt); err != nil {
-			return err
-		}
-		rest = blocked
-		if len(rest) == 0 || time.Now().After(deadline) {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(pause):
-		}
+	if rest, err = h.applyInOrder(ctx, rest); err != nil {
+		return err
 	}
 	if err := h.handBack(ctx, rest, "an earlier operation is under way"); err != nil {
 		return err
 	}
 	return h.handBack(ctx, foreign, "the collection is not known here")
+}
+
+// Pauses between two looks at what is under way, and how long a worker that has
+// an earlier operation in hand is left alone with it.
+const (
+	firstPause = 2 * time.Millisecond
+	lastPause  = 25 * time.Millisecond
+	courtesy   = 20 * time.Millisecond
+)
+
+// applyInOrder applies operations as they become ready, with the earlier ones
+// that they need, and returns those that were not within the handler's patience.
+func (h *Handler) applyInOrder(ctx context.Context, rest []record.Operation) ([]record.Operation, error) {
+	attempt := attempt(ctx)
+	start := time.Now()
+	last, pause := start, firstPause
+	for len(rest) > 0 {
+		ready, blocked, err := h.sort(ctx, rest, time.Since(start) < courtesy)
+		if err != nil {
+			return nil, err
+		}
+		if err := h.apply(ctx, ready, attempt); err != nil {
+			return nil, err
+		}
+		rest = blocked
+		if len(ready) > 0 {
+			last, pause = time.Now(), firstPause
+			continue
+		}
+		if time.Since(last) > h.o.Patience {
+			break
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(pause):
+		}
+		pause = min(pause*2, lastPause)
+	}
+	return rest, nil
 }
 
 // divide parts the operations on collections that this worker knows from those

@@ -41,12 +41,8 @@ func (h *Handler) commit(ctx context.Context, operations []record.Operation, att
 		second, err := h.commit(ctx, operations[half:], attempt)
 		return append(first, second...), err
 	}
-	return h.transact(ctx, operations, attempt, func(current *record.Record, ops []record.Operation) (*record.Record, []record.Outcome) {
-		outcomes := make([]record.Outcome, len(ops))
-		for i := range ops {
-			outcomes[i] = record.Outcome{Operation: ops[i], Status: record.Failed, Code: kind, Detail: detail}
-		}
-		return current, outcomes
+	return h.transact(ctx, operations, attempt, func(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
+		return current, record.Outcome{Operation: *op, Status: record.Failed, Code: kind, Detail: detail}
 	})
 }
 
@@ -63,14 +59,10 @@ func (h *Handler) transact(ctx context.Context, operations []record.Operation, a
 	return h.store.Apply(ctx, operations, attempts, time.Now(), fold)
 }
 
-// fold is record.Fold under the rules of the record's collection.
-func (h *Handler) fold(current *record.Record, operations []record.Operation) (*record.Record, []record.Outcome) {
-	c, _ := h.collections.Get(operations[0].Collection) // divide has seen to it
-	if current != nil && operations[0].ID < current.UpdatedBy {
-		h.o.Observer.OutOfOrder(&operations[0])
-		h.o.Logger.Warn("an older operation came late and takes effect now", "operation", operations[0].ID, "after", current.UpdatedBy)
-	}
-	return record.Fold(current, operations, func(stored, patch []byte) ([]byte, error) {
+// fold is record.Apply under the rules of the record's collection.
+func (h *Handler) fold(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
+	c, _ := h.collections.Get(op.Collection) // divide has seen to it
+	return record.Apply(current, op, func(stored, patch []byte) ([]byte, error) {
 		merged, err := c.Merge(stored, patch)
 		if err == nil && int64(len(merged)) > h.o.MaxRecord && len(merged) > len(stored) {
 			err = fault.At(fault.InvalidRecord, "body", "would make a record of %d bytes, more than %d", len(merged), h.o.MaxRecord)
@@ -84,6 +76,10 @@ func (h *Handler) report(outcomes []record.Outcome) {
 	for i := range outcomes {
 		o := &outcomes[i]
 		h.o.Observer.Applied(o, now)
+		if o.Late {
+			h.o.Observer.OutOfOrder(&o.Operation)
+			h.o.Logger.Warn("an operation took effect after a later one", "operation", o.Operation.ID, "collection", o.Operation.Collection)
+		}
 		if o.Status == record.Failed {
 			h.o.Logger.Info("an operation failed", "operation", o.Operation.ID, "tenant", o.Operation.Tenant,
 				"collection", o.Operation.Collection, "code", o.Code)

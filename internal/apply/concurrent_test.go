@@ -145,8 +145,10 @@ func TestSystem_ConcurrentWritesToFewRecordsAreFoldedInOrder(t *testing.T) {
 				})
 			}
 			wg.Wait()
+			accepted := time.Now()
 			slices.SortFunc(all, func(a, b record.Operation) int { return strings.Compare(a.ID, b.ID) })
 			s.stored(t, all)
+			t.Logf("%d operations; the last was stored %v after the last 202", len(all), time.Since(accepted).Round(time.Millisecond))
 			s.compare(t, all)
 		})
 	}

@@ -35,18 +35,6 @@ func handled(t *testing.T, w *world, id string, payload []byte) (err error) {
 	return err
 }
 
-// alone lets a take all its steps, and returns its error.
-func (p *play) alone(a *actor) error {
-	for synctest.Wait(); !a.done.Load(); synctest.Wait() {
-		if a.waiting.Load() == nil {
-			p.pass(patience)
-		} else {
-			p.let(a, happens)
-		}
-	}
-	return a.err
-}
-
 func replaceA(stamp int) record.Operation {
 	return record.Operation{
 		ID: poolID(stamp, 0), Key: record.Key{Tenant: "t", Collection: "todos", ID: "a"}, Action: record.Replace, Body: []byte(`{"text":"x"}`),

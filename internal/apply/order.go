@@ -3,42 +3,51 @@ package apply
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/record"
-	"github.com/waybill-dev/waybill/tasks"
 )
 
-// sort parts operations (in ID order) into those that are ready to be applied
-// and those that an earlier operation on their record blocks. Earlier is what is
-// under way with a lower ID, outside of operations, unknown to the store; and the
-// create of a record that does not exist yet. Batches are totally ordered by
-// stamp, so waiting cannot go round in a circle.
-func (h *Handler) sort(ctx context.Context, operations []record.Operation) (ready, blocked []record.Operation, err error) {
+// sort parts operations (in ID order) into those that can be applied now and
+// those that must wait. Nothing is applied before an earlier operation on its
+// record: what is under way with a lower ID and unknown to the store, and the
+// create of a record that does not exist yet. Earlier operations that the queue
+// still has are fetched and are part of ready, so that nobody waits for their
+// turn; unless a worker has them in hand, which gets a moment (patient) to end.
+// Batches are totally ordered by stamp, so waiting cannot go round in a circle.
+func (h *Handler) sort(ctx context.Context, operations []record.Operation, patient bool) (ready, blocked []record.Operation, err error) {
 	keys := touched(operations)
 	if len(keys) == 0 {
 		return operations, nil, nil
 	}
-	members, now, err := h.underWay.Of(ctx, keys)
+	earlier, now, err := h.earlier(ctx, operations, keys)
 	if err != nil {
 		return nil, nil, err
 	}
-	earliest, err := h.earliestUnknown(ctx, operations, keys, members, now)
+	fetched, stuck, err := h.fetch(ctx, earlier, now, patient)
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := h.addCreates(ctx, operations, earliest); err != nil {
-		return nil, nil, err
+	may := func(op *record.Operation) bool {
+		first, found := stuck[op.Key]
+		return !found || op.ID < first || !accept.Marked(op)
 	}
-	for i := range operations {
-		op := &operations[i]
-		if first, found := earliest[op.Key]; found && first < op.ID && accept.Marked(op) {
-			blocked = append(blocked, *op)
-		} else {
-			ready = append(ready, *op)
+	for i := range fetched {
+		if may(&fetched[i]) {
+			ready = append(ready, fetched[i])
 		}
 	}
+	for i := range operations {
+		if may(&operations[i]) {
+			ready = append(ready, operations[i])
+		} else {
+			blocked = append(blocked, operations[i])
+		}
+	}
+	slices.SortFunc(ready, func(a, b record.Operation) int { return strings.Compare(a.ID, b.ID) })
 	return ready, blocked, nil
 }
 
@@ -56,113 +65,90 @@ func touched(operations []record.Operation) []record.Key {
 	return keys
 }
 
-// earliestUnknown returns, for each record that has any, the lowest ID under way
-// that is not in operations and that the store does not know. Entries that it
-// does know are left over from a crash and are cleared on the way.
-func (h *Handler) earliestUnknown(ctx context.Context, operations []record.Operation, keys []record.Key, members [][]string, now time.Time) (map[record.Key]string, error) {
+// isCreate says whether m stands for the create of its record, which is looked
+// for because the record does not exist: a POST leaves no mark.
+func isCreate(m accept.Mark) bool { return m.Operation == m.Record.ID }
+
+// earlier returns, in ID order, what may come before operations on keys, is not
+// among them, and is unknown to the store; and Redis's time. Marks of operations
+// that the store knows are left over from a crash and are cleared on the way.
+func (h *Handler) earlier(ctx context.Context, operations []record.Operation, keys []record.Key) ([]accept.Mark, time.Time, error) {
+	members, now, err := h.underWay.Of(ctx, keys)
+	if err != nil {
+		return nil, now, err
+	}
 	inHand := make(map[string]bool, len(operations))
 	last := make(map[record.Key]string, len(keys)) // nothing after a record's last operation matters
 	for i := range operations {
 		inHand[operations[i].ID] = true
 		last[operations[i].Key] = operations[i].ID
 	}
-	var candidates []accept.Mark
-	var asked []record.OperationKey
+	var marks []accept.Mark
 	for i, key := range keys {
 		for _, id := range members[i] {
 			if !inHand[id] && id < last[key] {
-				candidates = append(candidates, accept.Mark{Record: key, Operation: id})
-				asked = append(asked, record.OperationKey{Tenant: key.Tenant, ID: id})
+				marks = append(marks, accept.Mark{Record: key, Operation: id})
 			}
+		}
+	}
+	marks, over, err := h.unknown(ctx, marks)
+	if err != nil {
+		return nil, now, err
+	}
+	creates, err := h.missingCreates(ctx, keys, inHand)
+	if err != nil {
+		return nil, now, err
+	}
+	marks = append(marks, creates...)
+	slices.SortFunc(marks, func(a, b accept.Mark) int { return strings.Compare(a.Operation, b.Operation) })
+	return marks, now, h.underWay.Clear(ctx, over...)
+}
+
+// unknown parts marks into those whose operations the store does not know, and
+// those that are over.
+func (h *Handler) unknown(ctx context.Context, marks []accept.Mark) (unknown, over []accept.Mark, err error) {
+	if len(marks) == 0 {
+		return nil, nil, nil
+	}
+	keys := make([]record.OperationKey, len(marks))
+	for i, m := range marks {
+		keys[i] = record.OperationKey{Tenant: m.Record.Tenant, ID: m.Operation}
+	}
+	known, err := h.store.Known(ctx, keys)
+	if err != nil {
+		return nil, nil, fmt.Errorf("look for earlier operations: %w", err)
+	}
+	for _, m := range marks {
+		if known[m.Operation] {
+			over = append(over, m)
+		} else {
+			unknown = append(unknown, m)
+		}
+	}
+	return unknown, over, nil
+}
+
+// missingCreates returns a mark for each record that does not exist but whose ID
+// is an operation's: its create may still be in the queue.
+func (h *Handler) missingCreates(ctx context.Context, keys []record.Key, inHand map[string]bool) ([]accept.Mark, error) {
+	var candidates []record.Key
+	for _, key := range keys {
+		if _, err := record.ParseID(key.ID); err == nil && !inHand[key.ID] {
+			candidates = append(candidates, key)
 		}
 	}
 	if len(candidates) == 0 {
-		return map[record.Key]string{}, nil
+		return nil, nil
 	}
-	known, err := h.store.Known(ctx, asked)
+	exists, err := h.store.Exists(ctx, candidates)
 	if err != nil {
-		return nil, fmt.Errorf("look for earlier operations: %w", err)
+		return nil, fmt.Errorf("look for records: %w", err)
 	}
-	earliest := map[record.Key]string{}
-	var over []accept.Mark
-	for _, c := range candidates {
-		unknown := !known[c.Operation]
-		if unknown && now.Sub(record.AcceptedAt(c.Operation)) > h.o.Stale {
-			stale, err := h.neverEnqueued(ctx, c)
-			if err != nil {
-				return nil, err
-			}
-			unknown = !stale
-		}
-		if !unknown {
-			over = append(over, c)
-		} else if first, found := earliest[c.Record]; !found || c.Operation < first {
-			earliest[c.Record] = c.Operation
+	var marks []accept.Mark
+	for _, key := range candidates {
+		if !exists[key] {
+			marks = append(marks, accept.Mark{Record: key, Operation: key.ID})
 		}
 	}
-	return earliest, h.underWay.Clear(ctx, over...)
-}
-
-// neverEnqueued says that neither the queue nor, after it, the store has an
-// operation: its api died, or lost Redis, between stamp and enqueue.
-func (h *Handler) neverEnqueued(ctx context.Context, m accept.Mark) (bool, error) {
-	queued, err := h.queued(ctx, m.Operation)
-	if err != nil || queued {
-		return false, err
-	}
-	known, err := h.store.Known(ctx, []record.OperationKey{{Tenant: m.Record.Tenant, ID: m.Operation}})
-	if err != nil {
-		return false, fmt.Errorf("look for a stale operation: %w", err)
-	}
-	if !known[m.Operation] {
-		h.o.Observer.StaleDropped(1)
-		h.o.Logger.Warn("dropped an operation that was stamped and never enqueued", "operation", m.Operation, "collection", m.Record.Collection)
-	}
-	return true, nil
-}
-
-// queued says whether the queue has an operation: in its batch, or, asked after
-// that, in a task of its own.
-func (h *Handler) queued(ctx context.Context, id string) (bool, error) {
-	found, err := h.queue.Lookup(ctx, tasks.QueueWrites, record.BatchID(id), tasks.SingleID(id))
-	if err != nil {
-		return false, fmt.Errorf("look for operation %s in the queue: %w", id, err)
-	}
-	return found[0] != nil || found[1] != nil, nil
-}
-
-// addCreates adds to earliest the creates that are still in the queue. A POST
-// leaves no mark, so a record that does not exist, but whose ID is an
-// operation's, may be about to.
-func (h *Handler) addCreates(ctx context.Context, operations []record.Operation, earliest map[record.Key]string) error {
-	inHand := make(map[string]bool, len(operations))
-	for i := range operations {
-		inHand[operations[i].ID] = true
-	}
-	var keys []record.Key
-	for _, key := range touched(operations) {
-		if _, err := record.ParseID(key.ID); err == nil && !inHand[key.ID] {
-			keys = append(keys, key)
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	exists, err := h.store.Exists(ctx, keys)
-	if err != nil {
-		return fmt.Errorf("look for records: %w", err)
-	}
-	for _, key := range keys {
-		if exists[key] {
-			continue
-		}
-		queued, err := h.queued(ctx, key.ID)
-		if err != nil {
-			return err
-		}
-		if first, found := earliest[key]; queued && (!found || key.ID < first) {
-			earliest[key] = key.ID
-		}
-	}
-	return nil
+	return marks, nil
 }

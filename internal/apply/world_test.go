@@ -66,11 +66,12 @@ type task struct {
 type actor struct {
 	*world
 	name    string
-	task    *task // nil for an api
+	task    *task                // nil for an api
 	waiting atomic.Pointer[call] // nil: it runs, or sleeps
 	dead    atomic.Bool          // its process was killed: nothing that it does has an effect
 	done    atomic.Bool
 	err     error // of the handler, once done
+	applied map[string]bool
 }
 
 // call is one call into the world that waits to be let happen.
@@ -133,7 +134,9 @@ func (w *world) note(format string, args ...any) {
 }
 
 func (w *world) violated(format string, args ...any) {
-	w.violations = append(w.violations, fmt.Sprintf(format, args...))
+	if v := fmt.Sprintf(format, args...); !slices.Contains(w.violations, v) {
+		w.violations = append(w.violations, v)
+	}
 }
 
 // Enqueue implements apply.Queue.
@@ -160,7 +163,10 @@ func (a *actor) Lookup(_ context.Context, _ string, ids ...string) ([]*queue.Tas
 	for i, id := range ids {
 		err := a.step("look up "+short(id), func() error {
 			if t := a.tasks[id]; t != nil && !a.broken.lookup {
-				found[i] = &queue.Task{ID: id, Type: tasks.TypeApply, Payload: t.payload}
+				found[i] = &queue.Task{ID: id, Type: tasks.TypeApply, Payload: t.payload, State: asynq.TaskStatePending}
+				if t.active {
+					found[i].State = asynq.TaskStateActive
+				}
 			}
 			return nil
 		})
@@ -246,13 +252,28 @@ func (a *actor) Exists(_ context.Context, keys []record.Key) (map[record.Key]boo
 func (a *actor) Apply(_ context.Context, operations []record.Operation, _ map[string]int, _ time.Time, fold store.FoldFunc) ([]record.Outcome, error) {
 	var outcomes []record.Outcome
 	err := a.step("apply "+shortAll(operations), func() (err error) {
-		outcomes, err = a.transact(operations, fold)
+		if outcomes, err = a.transact(operations, fold); err == nil {
+			a.onceEach(operations)
+		}
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return outcomes, nil
+}
+
+// onceEach notes what a handler has applied: it has no reason to do so again.
+func (a *actor) onceEach(operations []record.Operation) {
+	if a.applied == nil {
+		a.applied = map[string]bool{}
+	}
+	for _, op := range operations {
+		if a.applied[op.ID] {
+			a.violated("%s applies %s again", a.name, short(op.ID))
+		}
+		a.applied[op.ID] = true
+	}
 }
 
 func (w *world) transact(operations []record.Operation, fold store.FoldFunc) ([]record.Outcome, error) {
@@ -265,11 +286,14 @@ func (w *world) transact(operations []record.Operation, fold store.FoldFunc) ([]
 	var outcomes []record.Outcome
 	after := map[record.Key]*record.Record{}
 	for key, group := range groups {
-		r, ends := fold(w.records[key], group)
-		if r != w.records[key] && poisoned(r) {
-			return nil, errPoison
+		after[key] = w.records[key]
+		for i := range group { // the database sees every state that a record goes through
+			r, end := fold(after[key], &group[i])
+			if r != after[key] && poisoned(r) {
+				return nil, errPoison
+			}
+			after[key], outcomes = r, append(outcomes, end)
 		}
-		after[key], outcomes = r, append(outcomes, ends...)
 	}
 	for key, r := range after {
 		w.records[key] = r

@@ -46,9 +46,27 @@ func FromEnv(environment []string) (Config, error) {
 	}
 	c, err := env.ParseAsWithOptions[Config](env.Options{Environment: vars})
 	if err != nil {
-		return Config{}, fmt.Errorf("settings: %w", err)
+		return Config{}, fmt.Errorf("settings: %w", named(err))
 	}
 	return c, c.validate()
+}
+
+// named makes errors of env name the variable instead of the field.
+func named(err error) error {
+	all, ok := errors.AsType[env.AggregateError](err)
+	if !ok {
+		return err
+	}
+	var texts []error
+	for _, e := range all.Errors {
+		if p, ok := errors.AsType[env.ParseError](e); ok {
+			if field, ok := reflect.TypeFor[Config]().FieldByName(p.Name); ok {
+				e = fmt.Errorf("%s: %w", field.Tag.Get("env"), p.Err)
+			}
+		}
+		texts = append(texts, e)
+	}
+	return errors.Join(texts...)
 }
 
 func (c *Config) validate() error {

@@ -34,6 +34,7 @@ type Store interface {
 	Record(ctx context.Context, key record.Key) (*record.Record, error)
 	Records(ctx context.Context, tenant, collection string, q store.RecordQuery) ([]record.Record, bool, error)
 	Operations(ctx context.Context, tenant string, q store.OperationQuery) ([]record.Stored, bool, error)
+	OperationsOf(ctx context.Context, keys []record.OperationKey) (map[string]record.Stored, error)
 }
 
 // Observer is told of each request, for metrics. route is a pattern, never what

@@ -45,11 +45,19 @@ func (a *API) bulk(c *collection.Collection, x *exchange, r *http.Request) error
 		x.Header().Set("Idempotency-Replayed", "true")
 	}
 	views := make([]operationView, len(b.Operations))
+	keys := make([]record.OperationKey, len(b.Operations))
 	for i := range b.Operations {
 		op := &b.Operations[i]
-		views[i] = viewOf(&record.Stored{
-			ID: op.ID, Key: op.Key, Action: op.Action, Status: record.Queued, AcceptedAt: record.AcceptedAt(op.ID),
-		})
+		views[i], keys[i] = queuedView(op), record.OperationKey{Tenant: op.Tenant, ID: op.ID}
+	}
+	if replayed { // some may have ended long ago
+		if stored, err := a.o.Store.OperationsOf(r.Context(), keys); err == nil {
+			for i, key := range keys {
+				if s, ok := stored[key.ID]; ok {
+					views[i] = viewOf(&s)
+				}
+			}
+		}
 	}
 	x.Header().Set("Location", operationPath(b.Operations[0].ID))
 	return writeJSON(x, http.StatusAccepted, bulkView{Operations: views})

@@ -72,8 +72,8 @@ func idempotencyKey(r *http.Request) (string, error) {
 // ignored, as RFC 7240 has it; so is all but the first wait.
 func preferWait(r *http.Request) (time.Duration, error) {
 	for _, line := range r.Header.Values("Prefer") {
-		for preference := range strings.SplitSeq(line, ",") {
-			token, _, _ := strings.Cut(preference, ";") // parameters
+		for _, preference := range splitUnquoted(line, ',') {
+			token := splitUnquoted(preference, ';')[0] // without parameters
 			name, value, _ := strings.Cut(token, "=")
 			if !strings.EqualFold(strings.TrimSpace(name), "wait") {
 				continue
@@ -90,6 +90,24 @@ func preferWait(r *http.Request) (time.Duration, error) {
 		}
 	}
 	return 0, nil
+}
+
+// splitUnquoted splits a header's value at separator, except inside quotes.
+func splitUnquoted(s string, separator byte) []string {
+	var parts []string
+	start, quoted := 0, false
+	for i := 0; i < len(s); i++ {
+		switch {
+		case quoted && s[i] == '\\':
+			i++
+		case s[i] == '"':
+			quoted = !quoted
+		case s[i] == separator && !quoted:
+			parts = append(parts, s[start:i])
+			start = i + 1
+		}
+	}
+	return append(parts, s[start:])
 }
 
 // seconds reads a whole number from 0 to maxWait.

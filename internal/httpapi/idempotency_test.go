@@ -1,6 +1,8 @@
 package httpapi_test
 
 import (
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -97,7 +99,7 @@ func TestAPI_IdempotencyKeyConcurrently(t *testing.T) {
 		all.Wait()
 		fresh := 0
 		for _, a := range answers {
-			if a.want(202); string(a.body) != string(answers[0].body) {
+			if a.want(202); !slices.Equal(idsIn(a.body), idsIn(answers[0].body)) {
 				t.Errorf("%s: different operations:\n%s\n%s", name, a.body, answers[0].body)
 			}
 			if a.header.Get("Idempotency-Replayed") == "" {
@@ -129,7 +131,7 @@ func TestAPI_IdempotencyKeyOfABulk(t *testing.T) {
 	stored := s.bulk("/api/messages", body, key).want(202).wantHeader("Idempotency-Replayed", "true")
 	s.drained()
 	for _, again := range []*answer{queued, stored} {
-		if string(again.body) != string(first.body) {
+		if !slices.Equal(idsIn(again.body), idsIn(first.body)) {
 			t.Errorf("a repeat names other operations: %.200s, was %.200s", again.body, first.body)
 		}
 	}
@@ -150,4 +152,10 @@ func (s *service) count(path string) int {
 		}
 		next = path + "?limit=500&cursor=" + *p.NextCursor
 	}
+}
+
+// idsIn returns the IDs of the operations in an answer: their statuses may have
+// changed between two answers.
+func idsIn(body []byte) []string {
+	return regexp.MustCompile(`"id":"[^"]+"`).FindAllString(string(body), -1)
 }

@@ -3,9 +3,9 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/pprof"
-	"sync"
 	"time"
 )
 
@@ -42,22 +42,36 @@ type readiness struct {
 func ready(w http.ResponseWriter, r *http.Request, checks []Check, timeout time.Duration) {
 	ctx, cancel := context.WithTimeout(r.Context(), timeout)
 	defer cancel()
-	answer := readiness{Status: "ready", Checks: map[string]string{}}
-	status := http.StatusOK
-	var mu sync.Mutex
-	var all sync.WaitGroup
-	for _, check := range checks {
-		all.Go(func() {
-			err := check.Run(ctx)
-			mu.Lock()
-			defer mu.Unlock()
-			answer.Checks[check.Name] = "ok"
-			if err != nil {
-				answer.Status, status, answer.Checks[check.Name] = "not ready", http.StatusServiceUnavailable, err.Error()
-			}
-		})
+	type end struct {
+		name string
+		err  error
 	}
-	all.Wait()
+	ends := make(chan end, len(checks)) // room for all: one that comes too late finds nobody
+	answer := readiness{Status: "ready", Checks: map[string]string{}}
+	for _, check := range checks {
+		answer.Checks[check.Name] = "no answer within " + timeout.String()
+		go func() { ends <- end{check.Name, check.Run(ctx)} }()
+	}
+	good := 0
+	for range checks {
+		select {
+		case e := <-ends:
+			switch {
+			case e.err == nil:
+				answer.Checks[e.name] = "ok"
+				good++
+			case !errors.Is(e.err, context.DeadlineExceeded):
+				answer.Checks[e.name] = e.err.Error()
+			}
+			continue
+		case <-ctx.Done():
+		}
+		break
+	}
+	status := http.StatusOK
+	if good < len(checks) {
+		answer.Status, status = "not ready", http.StatusServiceUnavailable
+	}
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	body, _ := json.Marshal(answer) //nolint:errchkjson // a map of strings

@@ -53,7 +53,7 @@ func TestOps_Ready(t *testing.T) {
 		},
 		"all fail, one by time": {
 			[]httpapi.Check{{Name: "redis", Run: broken}, {Name: "database", Run: hanging}},
-			503, map[string]string{"redis": "dial 127.0.0.1:1: refused", "database": "context deadline exceeded"},
+			503, map[string]string{"redis": "dial 127.0.0.1:1: refused", "database": "no answer within 100ms"},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -59,7 +59,7 @@ func (a *API) fail(x *exchange, r *http.Request, err error) {
 		status = http.StatusInternalServerError
 	}
 	if r.Context().Err() != nil && status >= 500 {
-		return // the client hung up, which is what failed; nobody is there to be answered
+		panic(http.ErrAbortHandler) // the client hung up, which is what failed; nobody is there to be answered
 	}
 	p := problem{
 		Type: "about:blank", Title: http.StatusText(status), Status: status,

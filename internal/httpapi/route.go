@@ -175,6 +175,9 @@ func (a *API) methodNotAllowed(x *exchange, r *http.Request) error {
 			allow = append(allow, method)
 		}
 	}
+	if len(allow) == 0 { // chi says so of methods that it does not know, whatever the path
+		return a.notFound(x, r)
+	}
 	x.Header().Set("Allow", strings.Join(allow, ", "))
 	return fault.New(fault.MethodNotAllowed, "%s is not allowed here, only %s", clip(r.Method), strings.Join(allow, ", "))
 }

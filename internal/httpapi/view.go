@@ -66,6 +66,13 @@ func viewOf(s *record.Stored) operationView {
 	return v
 }
 
+// queuedView is an operation that was accepted just now.
+func queuedView(op *record.Operation) operationView {
+	return viewOf(&record.Stored{
+		ID: op.ID, Key: op.Key, Action: op.Action, Status: record.Queued, AcceptedAt: record.AcceptedAt(op.ID),
+	})
+}
+
 // appendRecord appends a record as clients see it: the server's fields, then
 // its own as they were accepted, byte for byte.
 func appendRecord(b []byte, r *record.Record) []byte {

@@ -142,9 +142,12 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 		}
 	}
 	x.Header().Set("Location", operationPath(accepted.ID))
-	return writeJSON(x, http.StatusAccepted, viewOf(&record.Stored{
-		ID: accepted.ID, Key: accepted.Key, Action: action, Status: record.Queued, AcceptedAt: record.AcceptedAt(accepted.ID),
-	}))
+	if accepted.Replayed {
+		if op, err := a.o.Acceptor.Operation(r.Context(), accepted.Tenant, accepted.ID); err == nil {
+			return writeJSON(x, http.StatusAccepted, viewOf(op)) // as it stands: it may have ended long ago
+		}
+	}
+	return writeJSON(x, http.StatusAccepted, queuedView(&accepted.Operation))
 }
 
 // answerEnded waits for the write to end, and answers with its record or its
@@ -154,17 +157,18 @@ func (a *API) answerEnded(ctx context.Context, x *exchange, w *accept.Accepted, 
 	if err != nil || ended == nil {
 		return false, err
 	}
+	op := &ended.Operation
+	if op.Status == record.Done && op.Action != record.Delete && ended.Record == nil {
+		return false, nil // deleted again since; the operation tells more than nothing
+	}
 	x.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	x.Header().Set("Waybill-Operation", w.ID)
-	op := &ended.Operation
 	switch {
 	case op.Status == record.Failed:
 		return true, &fault.Error{Kind: op.Code, Detail: op.Detail}
 	case op.Action == record.Delete:
 		x.WriteHeader(http.StatusNoContent)
 		return true, nil
-	case ended.Record == nil:
-		return false, nil // deleted again since; the operation tells more than nothing
 	}
 	status := http.StatusOK
 	x.Header().Set("ETag", etag(ended.Record.Version))
@@ -177,7 +181,10 @@ func (a *API) answerEnded(ctx context.Context, x *exchange, w *accept.Accepted, 
 
 // recordID returns the {id} of the path, if it may be a record's.
 func recordID(r *http.Request) (string, error) {
-	id, err := url.PathUnescape(chi.URLParam(r, "id"))
+	id, err := chi.URLParam(r, "id"), error(nil)
+	if r.URL.RawPath != "" { // only then does chi match the path as it was sent
+		id, err = url.PathUnescape(id)
+	}
 	if err != nil || !validRecordID(id) {
 		return "", fault.At(fault.InvalidParameter, "path.id",
 			`must be 1 to 128 of the characters A-Z a-z 0-9 . _ ~ -, and not ".", ".." or "changes"`)

@@ -60,6 +60,21 @@ func (c *Client) Lookup(ctx context.Context, queue string, ids ...string) ([]*Ta
 	return found, nil
 }
 
+// Size returns how many tasks queue holds, in whatever state but archived.
+func (c *Client) Size(ctx context.Context, queue string) (int64, error) {
+	keys := keysOf(queue)
+	pipe := c.rc.Pipeline()
+	counts := []*redis.IntCmd{pipe.LLen(ctx, keys.pending), pipe.LLen(ctx, keys.active), pipe.ZCard(ctx, keys.scheduled), pipe.ZCard(ctx, keys.retry)}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return 0, fmt.Errorf("size of queue %s: %w", queue, err)
+	}
+	var n int64
+	for _, count := range counts {
+		n += count.Val()
+	}
+	return n, nil
+}
+
 // stateOf is the state of that name; 0 if asynq has none.
 func stateOf(name string) asynq.TaskState {
 	for s := asynq.TaskStateActive; s <= asynq.TaskStateAggregating; s++ {

@@ -20,21 +20,21 @@ type MergeFunc func(stored, patch []byte) ([]byte, error)
 func Fold(current *Record, operations []Operation, merge MergeFunc) (*Record, []Outcome) {
 	outcomes := make([]Outcome, len(operations))
 	for i := range operations {
-		current, outcomes[i] = step(current, &operations[i], merge)
+		current, outcomes[i] = Apply(current, &operations[i], merge)
 	}
 	return current, outcomes
 }
 
-// step applies one operation.
-func step(current *Record, op *Operation, merge MergeFunc) (*Record, Outcome) {
+// Apply is one step of Fold.
+func Apply(current *Record, op *Operation, merge MergeFunc) (*Record, Outcome) {
 	if err := precondition(current, op); err != nil {
 		return current, Fail(*op, err)
 	}
-	data := op.Body
+	data, late := op.Body, current != nil && op.ID < current.UpdatedBy
 	switch op.Action {
 	case Create, Replace:
 	case Delete:
-		return nil, Outcome{Operation: *op, Status: Done, Version: current.Version, Record: current}
+		return nil, Outcome{Operation: *op, Status: Done, Version: current.Version, Late: late, Record: current}
 	case Patch:
 		var err error
 		if data, err = merge(current.Data, op.Body); err != nil {
@@ -47,7 +47,7 @@ func step(current *Record, op *Operation, merge MergeFunc) (*Record, Outcome) {
 	if current != nil {
 		next.Version, next.CreatedBy = current.Version+1, current.CreatedBy
 	}
-	return next, Outcome{Operation: *op, Status: Done, Version: next.Version, Created: current == nil, Record: next}
+	return next, Outcome{Operation: *op, Status: Done, Version: next.Version, Created: current == nil, Late: late, Record: next}
 }
 
 // precondition says why op cannot be applied to current at all.

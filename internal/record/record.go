@@ -84,6 +84,7 @@ type Outcome struct {
 	Code      fault.Kind // why it failed
 	Detail    string
 	Created   bool    // the record did not exist before
+	Late      bool    // it took effect after an operation with a higher ID
 	Record    *Record // the record after it; for a delete, the last state; nil when Failed
 }
 

@@ -13,11 +13,10 @@ import (
 	"github.com/waybill-dev/waybill/internal/record"
 )
 
-// FoldFunc decides what operations, on one record and in ID order, make of its
-// current state (nil: it does not exist): the record afterwards (nil: it does
-// not exist) and an outcome for each operation. It must be pure: it may be
-// called again for the same record, if others wrote meanwhile.
-type FoldFunc func(current *record.Record, operations []record.Operation) (*record.Record, []record.Outcome)
+// FoldFunc decides what an operation makes of its record (nil: it does not
+// exist): the record afterwards, and the outcome. It must be pure: it may be
+// called again for the same operation, if others wrote meanwhile.
+type FoldFunc func(current *record.Record, operation *record.Operation) (*record.Record, record.Outcome)
 
 // ErrContended is wrapped by Apply's error when other writers of the same
 // records or operations came first again and again. Trying later helps.
@@ -90,23 +89,30 @@ func (a *application) round(ctx context.Context, db *sql.DB) ([]record.Outcome, 
 	}
 	defer func() { _ = tx.Rollback() }() // does nothing after the commit
 	groups := groupByRecord(a.operations)
-	if err := a.read(ctx, tx, groups); err != nil {
+	if err := a.read(ctx, tx, a.needed(groups)); err != nil {
 		return nil, err
 	}
 	if a.careful { // after the records are locked: whoever locked them has committed
 		if groups, err = a.withoutKnown(ctx, tx, groups); err != nil || len(groups) == 0 {
 			return nil, err
 		}
+		// What does not exist cannot be locked: a record may have been created, by
+		// an operation that was just found known, since it was read.
+		if err := a.read(ctx, tx, absent(groups)); err != nil {
+			return nil, err
+		}
 	}
-	outcomes, changes, err := a.foldAll(groups)
+	outcomes, layers, err := a.foldAll(groups)
 	if err != nil {
 		return nil, err
 	}
 	if err := a.insertOperations(ctx, tx, outcomes); err != nil {
 		return nil, err
 	}
-	if err := changes.write(ctx, tx, a.dialect); err != nil {
-		return nil, err
+	for i := range layers {
+		if err := layers[i].write(ctx, tx, a.dialect); err != nil {
+			return nil, err
+		}
 	}
 	return outcomes, tx.Commit()
 }
@@ -128,17 +134,13 @@ func groupByRecord(operations []record.Operation) []group {
 	return groups
 }
 
-// read locks and reads the records that exist: all, or in the optimistic round
-// those that are not created first.
-func (a *application) read(ctx context.Context, tx *sql.Tx, groups []group) error {
-	byKey := map[record.Key]*group{}
-	var keys []record.Key
-	for i := range groups {
-		if g := &groups[i]; a.careful || g.operations[0].Action != record.Create {
-			g.read = true
-			byKey[g.Key] = g
-			keys = append(keys, g.Key)
-		}
+// read locks and reads the records of groups, as far as they exist.
+func (a *application) read(ctx context.Context, tx *sql.Tx, groups []*group) error {
+	byKey := make(map[record.Key]*group, len(groups))
+	keys := make([]record.Key, len(groups))
+	for i, g := range groups {
+		g.read = true
+		byKey[g.Key], keys[i] = g, g.Key
 	}
 	if len(keys) == 0 {
 		return nil
@@ -151,6 +153,29 @@ func (a *application) read(ctx context.Context, tx *sql.Tx, groups []group) erro
 		}
 		return err
 	})
+}
+
+// needed returns the groups whose records must be read: all, or in the
+// optimistic round those that are not created first.
+func (a *application) needed(groups []group) []*group {
+	var found []*group
+	for i := range groups {
+		if a.careful || groups[i].operations[0].Action != record.Create {
+			found = append(found, &groups[i])
+		}
+	}
+	return found
+}
+
+// absent returns the groups whose records were not there.
+func absent(groups []group) []*group {
+	var found []*group
+	for i := range groups {
+		if groups[i].current == nil {
+			found = append(found, &groups[i])
+		}
+	}
+	return found
 }
 
 // withoutKnown drops the operations that the store knows.
@@ -170,30 +195,36 @@ func (a *application) withoutKnown(ctx context.Context, tx *sql.Tx, groups []gro
 }
 
 // foldAll folds every group, and returns the outcomes in ID order with what
-// they do to the records.
-func (a *application) foldAll(groups []group) ([]record.Outcome, *changes, error) {
+// they do to the records: first what the first operation on each does, then the
+// second, and so on. The database sees every state that a record goes through,
+// as if the operations came one by one, and may refuse any of them.
+func (a *application) foldAll(groups []group) ([]record.Outcome, []changes, error) {
 	outcomes := make([]record.Outcome, 0, len(a.operations))
-	c := &changes{}
+	var layers []changes
 	for _, g := range groups {
-		var before record.Record // a copy: fold gets the original
-		if g.current != nil {
-			before = *g.current
+		current := g.current
+		for i := range g.operations {
+			var before record.Record // of what fold gets, should it write there
+			if current != nil {
+				before = *current
+			}
+			after, outcome := a.fold(current, &g.operations[i])
+			if i == 0 && !g.read && after == nil {
+				return nil, nil, errRaced // nothing would be written that tells whether there was a record
+			}
+			if i == len(layers) {
+				layers = append(layers, changes{})
+			}
+			outcomes = append(outcomes, outcome)
+			layers[i].add(g.Key, &before, after)
+			current = after
 		}
-		after, ends := a.fold(g.current, g.operations)
-		if len(ends) != len(g.operations) {
-			return nil, nil, fmt.Errorf("fold gave %d outcomes for %d operations on %s/%s", len(ends), len(g.operations), g.Collection, g.Key.ID)
-		}
-		if !g.read && after == nil {
-			return nil, nil, errRaced // nothing would be written that tells whether there was a record
-		}
-		outcomes = append(outcomes, ends...)
-		c.add(g.Key, &before, after)
 	}
 	for i := range outcomes {
 		outcomes[i].Detail = legible(outcomes[i].Detail)
 	}
 	slices.SortFunc(outcomes, func(a, b record.Outcome) int { return strings.Compare(a.Operation.ID, b.Operation.ID) })
-	return outcomes, c, nil
+	return outcomes, layers, nil
 }
 
 // legible is text without what Postgres cannot store.

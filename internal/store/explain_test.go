@@ -149,8 +149,8 @@ func fill(ctx context.Context, t *testing.T, s *Store, number int) {
 			batch[i].Action, batch[i].Key.ID = []record.Action{record.Patch, record.Replace}[i/8%2], fmt.Sprint("r", i%64)
 		}
 	}
-	_, err := s.Apply(ctx, batch, nil, time.Now(), func(current *record.Record, ops []record.Operation) (*record.Record, []record.Outcome) {
-		return record.Fold(current, ops, func(_, patch []byte) ([]byte, error) { return patch, nil })
+	_, err := s.Apply(ctx, batch, nil, time.Now(), func(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
+		return record.Apply(current, op, func(_, patch []byte) ([]byte, error) { return patch, nil })
 	})
 	if err != nil {
 		t.Fatal(err)

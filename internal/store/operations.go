@@ -127,26 +127,48 @@ func (s *Store) Known(ctx context.Context, keys []record.OperationKey) (map[stri
 }
 
 func knownOperations(ctx context.Context, d dialect, q querier, keys []record.OperationKey) (map[string]bool, error) {
-	keys = slices.DeleteFunc(slices.Clone(keys), func(k record.OperationKey) bool {
-		_, err := record.ParseID(k.ID)
-		return err != nil || !storable(k.Tenant)
-	})
 	known := map[string]bool{}
-	if len(keys) == 0 {
-		return known, nil
-	}
-	input := []column{
-		pluck(keys, "tenant", "text", func(k *record.OperationKey) string { return k.Tenant }),
-		pluck(keys, "id", "uuid", func(k *record.OperationKey) string { return k.ID }),
-	}
-	statement := "SELECT operations.id FROM v JOIN operations ON operations.tenant = v.tenant AND operations.id = v.id"
-	err := d.query(ctx, q, input, statement, func(rows *sql.Rows) error {
+	err := eachOperation(ctx, d, q, keys, "SELECT operations.id", func(rows *sql.Rows) error {
 		var id string
 		err := rows.Scan(&id)
 		known[id] = true
 		return err
 	})
 	return known, err
+}
+
+// OperationsOf returns the operations under keys that are stored, by ID.
+func (s *Store) OperationsOf(ctx context.Context, keys []record.OperationKey) (map[string]record.Stored, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	found := map[string]record.Stored{}
+	columns := strings.ReplaceAll(selectOperations, "tenant, id", "operations.tenant, operations.id")
+	err := eachOperation(ctx, s.dialect, s.reads, keys, columns, func(rows *sql.Rows) error {
+		o, err := scanOperation(rows)
+		found[o.ID] = o
+		return err
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return found, nil
+}
+
+// eachOperation selects columns of the operations under keys. A key that no
+// operation can have is passed over.
+func eachOperation(ctx context.Context, d dialect, q querier, keys []record.OperationKey, columns string, scan func(*sql.Rows) error) error {
+	keys = slices.DeleteFunc(slices.Clone(keys), func(k record.OperationKey) bool {
+		_, err := record.ParseID(k.ID)
+		return err != nil || !storable(k.Tenant)
+	})
+	if len(keys) == 0 {
+		return nil
+	}
+	input := []column{
+		pluck(keys, "tenant", "text", func(k *record.OperationKey) string { return k.Tenant }),
+		pluck(keys, "id", "uuid", func(k *record.OperationKey) string { return k.ID }),
+	}
+	return d.query(ctx, q, input, columns+" FROM v JOIN operations ON operations.tenant = v.tenant AND operations.id = v.id", scan)
 }
 
 func (s *Store) readOperations(ctx context.Context, statement string, args arguments, each func(record.Stored)) error {

@@ -21,8 +21,8 @@ import (
 // patience is for what takes a moment on a busy machine.
 const patience = 30 * time.Second
 
-func fold(current *record.Record, operations []record.Operation) (*record.Record, []record.Outcome) {
-	return record.Fold(current, operations, func(_, patch []byte) ([]byte, error) { return patch, nil })
+func fold(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
+	return record.Apply(current, op, func(_, patch []byte) ([]byte, error) { return patch, nil })
 }
 
 // creates returns a batch of n creates; batches differ by number.
@@ -138,11 +138,11 @@ func TestStore_PostgresKilledInTheMiddleOfApply(t *testing.T) {
 	p := testenv.NewPostgres(t)
 	s := migrated(t, p.URL())
 	batch := creates(1, 20)
-	_, err := s.Apply(t.Context(), batch, nil, time.Now(), func(current *record.Record, ops []record.Operation) (*record.Record, []record.Outcome) {
+	_, err := s.Apply(t.Context(), batch, nil, time.Now(), func(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
 		if err := p.Kill(); err != nil { // again and again; the first time counts
 			t.Error(err)
 		}
-		return fold(current, ops)
+		return fold(current, op)
 	})
 	if !store.Unavailable(err) {
 		t.Errorf("killed before the writes: %v", err)
@@ -361,11 +361,11 @@ func TestApply_AFrozenWorkerHoldsUpNoOneForLong(t *testing.T) {
 		op.Action, op.Key = record.Patch, first[0].Key
 		return []record.Operation{op}
 	}
-	_, err := frozen.Apply(t.Context(), patch(2), nil, time.Now(), func(current *record.Record, ops []record.Operation) (*record.Record, []record.Outcome) {
+	_, err := frozen.Apply(t.Context(), patch(2), nil, time.Now(), func(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
 		if err := apply(t.Context(), s, patch(3)); err != nil {
 			t.Errorf("the other worker: %v", err)
 		}
-		return fold(current, ops)
+		return fold(current, op)
 	})
 	if _, _, refused := store.Refused(err); err == nil || refused {
 		t.Errorf("the frozen worker: %v", err)

@@ -30,8 +30,8 @@ func Run(t *testing.T, open Open) {
 }
 
 // fold is record.Fold where a patch replaces the data.
-func fold(current *record.Record, operations []record.Operation) (*record.Record, []record.Outcome) {
-	return record.Fold(current, operations, func(_, patch []byte) ([]byte, error) { return patch, nil })
+func fold(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
+	return record.Apply(current, op, func(_, patch []byte) ([]byte, error) { return patch, nil })
 }
 
 // stamp is the first that clock draws: 2026-01-01 and some.
