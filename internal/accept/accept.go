@@ -102,37 +102,47 @@ type Accepted struct {
 // Wait, the caller must call Await.
 func (a *Acceptor) Submit(ctx context.Context, w *Write) (Accepted, error) {
 	e := &entry{Write: *w, done: make(chan struct{})}
+	for {
+		if err := a.join(ctx, e); err != nil {
+			return Accepted{}, err
+		}
+		if !e.replayed {
+			a.o.Observer.Accepted(&e.Operation)
+			return Accepted{Operation: e.Operation, outcome: e.outcome}, nil
+		}
+		over, err := a.again(ctx, e.Operation)
+		if err != nil || !over {
+			return Accepted{Operation: e.Operation, Replayed: true}, err
+		}
+		e = &entry{Write: *w, done: make(chan struct{}), replaces: e.ID + ":" + w.Hash}
+	}
+}
+
+// join puts e into a batch and waits until that is through.
+func (a *Acceptor) join(ctx context.Context, e *entry) error {
 	a.batches.add(e)
 	timer := time.NewTimer(a.o.Wait)
 	defer timer.Stop()
 	select {
 	case <-e.done:
+		return e.err
 	case <-timer.C:
 		return a.giveUp(e, fault.New(fault.QueueUnavailable, "the queue did not confirm the write in time"))
 	case <-ctx.Done():
-		return a.giveUp(e, ctx.Err())
+		return a.giveUp(e, fault.Wrap(fault.QueueUnavailable, ctx.Err(), "the client did not wait for the answer"))
 	}
-	if e.err != nil {
-		return Accepted{}, e.err
-	}
-	accepted := Accepted{Operation: e.Operation, Replayed: e.replayed, outcome: e.outcome}
-	if e.replayed {
-		return accepted, a.again(ctx, e.Operation)
-	}
-	a.o.Observer.Accepted(&e.Operation)
-	return accepted, nil
 }
 
 // giveUp ends the wait for e. An entry whose batch has not left yet is taken out
 // of it; one that has left may still arrive: that is what "not confirmed" means.
-func (a *Acceptor) giveUp(e *entry, err error) (Accepted, error) {
+func (a *Acceptor) giveUp(e *entry, err error) error {
 	if !e.state.CompareAndSwap(waiting, abandoned) {
 		go func() { // the batch has it; when it is through, nobody waits for its outcome
 			<-e.done
 			a.replies.forget(e.ID)
 		}()
 	}
-	return Accepted{}, err
+	return err
 }
 
 // flush stamps and enqueues one batch, and lets its writers go. It runs under a
@@ -184,7 +194,7 @@ func (a *Acceptor) commit(ctx context.Context, batch []*entry) error {
 		return nil
 	}
 	if err := a.enqueue(ctx, record.NewID(first, random, 0), operations); err != nil {
-		if queue.Certain(err) {
+		if queue.Certain(err) || errors.Is(err, errLate) {
 			a.unmark(batch)
 		}
 		return unavailable(err)
@@ -209,23 +219,57 @@ func (a *Acceptor) enqueue(ctx context.Context, id string, operations []record.O
 	return nil
 }
 
-// again enqueues an operation that was accepted before, unless the store knows
-// it; if it is in the queue already, nothing changes (promise 2).
-func (a *Acceptor) again(ctx context.Context, op record.Operation) error {
+// again sees to it that an operation accepted under an idempotency key before is
+// in: it enqueues it once more unless the store knows it, which is harmless if it
+// is in the queue already (promise 2). over says that the operation never came
+// in and is spent: the repeat needs a new one.
+func (a *Acceptor) again(ctx context.Context, op record.Operation) (over bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, a.o.Wait)
 	defer cancel()
 	if a.known(ctx, []record.Operation{op}) {
-		return nil
+		return false, nil
 	}
 	if Marked(&op) {
+		now, err := a.rc.Time(ctx).Result()
+		if err != nil {
+			return false, unavailable(err)
+		}
+		if age := now.Sub(record.AcceptedAt(op.ID)); age > young {
+			return a.old(ctx, &op, age > spent)
+		}
 		if err := a.underWay.Add(ctx, Mark{op.Key, op.ID}); err != nil {
-			return unavailable(err)
+			return false, unavailable(err)
 		}
 	}
 	if err := a.enqueue(ctx, tasks.SingleID(op.ID), []record.Operation{op}); err != nil {
-		return unavailable(err)
+		return false, unavailable(err)
 	}
-	return nil
+	return false, nil
+}
+
+// old says what becomes of an operation that is too old to be enqueued again and
+// still keep its place: it is in, or it is over. Only if both the queue and,
+// after it, the store answered that they do not have it, it is over.
+func (a *Acceptor) old(ctx context.Context, op *record.Operation, spent bool) (over bool, err error) {
+	found, err := a.queue.Lookup(ctx, tasks.QueueWrites, record.BatchID(op.ID), tasks.SingleID(op.ID))
+	if err != nil {
+		return false, unavailable(err)
+	}
+	for _, task := range found {
+		if queued(task, op.Tenant, op.ID) != nil {
+			return false, nil
+		}
+	}
+	known, err := a.store.Known(ctx, []record.OperationKey{{Tenant: op.Tenant, ID: op.ID}})
+	switch {
+	case err != nil:
+		return false, err
+	case known[op.ID]:
+		return false, nil
+	case !spent:
+		return false, &fault.Error{Kind: fault.QueueUnavailable, RetryAfter: young / 5, Detail: "an earlier try at this write may still arrive"}
+	}
+	return true, nil
 }
 
 var errLate = &fault.Error{Kind: fault.QueueUnavailable, Detail: "the queue was too slow to confirm the write"}

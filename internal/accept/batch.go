@@ -28,6 +28,7 @@ type entry struct {
 	done     chan struct{}
 	err      error
 	replayed bool
+	replaces string // what the idempotency key holds of an operation that is spent
 	outcome  <-chan tasks.Outcome
 }
 
@@ -114,7 +115,7 @@ func marksOf(batch []*entry, random uint64) ([]mark, []*entry) {
 	var marks []mark
 	var marked []*entry
 	for i, e := range batch {
-		m := mark{suffix: ":" + e.Hash}
+		m := mark{suffix: ":" + e.Hash, replaces: e.replaces}
 		if Marked(&e.Operation) {
 			m.underWay = underWayKey(e.Key)
 		}
@@ -131,25 +132,15 @@ func marksOf(batch []*entry, random uint64) ([]mark, []*entry) {
 }
 
 // unmark removes the marks of a batch that certainly did not reach the queue, so
-// that a repeat gets a fresh ID and nothing waits for these. If that fails too,
-// apply drops the under-way entries in time, and a repeat under the same key
-// enqueues the same operation.
+// that nothing waits for these. If that fails too, apply drops them in time. What
+// has an idempotency key keeps its mark: a repeat may have taken it over.
 func (a *Acceptor) unmark(batch []*entry) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var marks []Mark
 	for _, e := range batch {
-		if e.err != nil || e.replayed {
-			continue
-		}
-		if Marked(&e.Operation) {
+		if e.err == nil && e.IdempotencyKey == "" && Marked(&e.Operation) {
 			marks = append(marks, Mark{e.Key, e.ID})
-		}
-		if e.IdempotencyKey != "" {
-			key := idempotencyKey(e.Tenant, e.Principal, e.IdempotencyKey)
-			if err := a.release(ctx, key, e.ID+":"+e.Hash); err != nil {
-				a.o.Logger.Warn("an idempotency key stays reserved", "operation", e.ID, "error", err)
-			}
 		}
 	}
 	if err := a.underWay.Clear(ctx, marks...); err != nil {

@@ -8,7 +8,6 @@ import (
 	"strings"
 
 	"github.com/waybill-dev/waybill/internal/fault"
-	"github.com/waybill-dev/waybill/internal/queue"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/tasks"
 )
@@ -44,14 +43,8 @@ func (a *Acceptor) SubmitBulk(ctx context.Context, b *Bulk) (replayed bool, err 
 		}
 	}
 	rest = b.Operations
-	for i, size := range sizes {
+	for _, size := range sizes {
 		if err := a.submitBatch(ctx, rest[:size], replayed); err != nil {
-			if i == 0 && !replayed && b.IdempotencyKey != "" && queue.Certain(err) {
-				key := idempotencyKey(b.Tenant, b.Principal, b.IdempotencyKey)
-				if err := a.release(context.WithoutCancel(ctx), key, first+bulkSuffix(b.Hash, sizes)); err != nil {
-					a.o.Logger.Warn("an idempotency key stays reserved", "operation", first, "error", err)
-				}
-			}
 			return false, unavailable(err)
 		}
 		rest = rest[size:]

@@ -147,14 +147,19 @@ func TestBulk_AnotherRequestUnderTheKeyIsRefused(t *testing.T) {
 	wantKind(t, err, fault.IdempotencyMismatch)
 }
 
-func TestBulk_RefusedForCertainItsKeyIsFreeAgain(t *testing.T) {
+func TestBulk_RefusedAndRepeatedIsTheSame(t *testing.T) {
 	t.Parallel()
 	b := setupOn(t, ownRedis(t), accept.Options{})
 	b.full(t)
-	_, err := b.SubmitBulk(t.Context(), bulk(3, "k"))
+	first := bulk(3, "k")
+	_, err := b.SubmitBulk(t.Context(), first)
 	wantKind(t, err, fault.Overloaded)
 	b.roomAgain(t)
-	if found := b.keys(t, "*idempotency*"); len(found) > 0 {
-		t.Errorf("idempotency keys are left: %v", found)
+	again := bulk(3, "k")
+	if _, err := b.SubmitBulk(t.Context(), again); err != nil {
+		t.Fatal(err)
+	}
+	if first.Operations[2].ID != again.Operations[2].ID || !b.inQueue(t, again.Operations[0].ID) {
+		t.Errorf("first %s, then %s", first.Operations[2].ID, again.Operations[2].ID)
 	}
 }

@@ -4,10 +4,8 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
 	"io"
-
-	"github.com/redis/go-redis/v9"
+	"time"
 
 	"github.com/waybill-dev/waybill/internal/record"
 )
@@ -15,26 +13,23 @@ import (
 // An idempotency key's value is "<operation>:<hash>", for a bulk request
 // "<first operation>:<hash>:<operations in each batch>".
 
+// A key is never released. Whoever repeats takes over the operation that it
+// names, as long as that keeps its place among the writes to its record: for
+// young after its stamp. Later, if nobody has it (which takes as long as a call
+// to Redis, so there is a moment when nobody can tell), it is spent, and the
+// repeat gets a new ID: apply will have passed the old one over (its Stale is
+// longer than both).
+const (
+	young = 25 * time.Second
+	spent = 30 * time.Second
+)
+
 // Hash is what tells two requests under one Idempotency-Key apart.
 func Hash(method, path string, body []byte) string {
 	h := sha256.New()
 	_, _ = io.WriteString(h, method+" "+path+"\n")
 	h.Write(body)
 	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-var releaseScript = redis.NewScript(`
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
-end
-return 0`)
-
-// release frees an idempotency key if it still holds value.
-func (a *Acceptor) release(ctx context.Context, key, value string) error {
-	if err := releaseScript.Run(ctx, a.rc, []string{key}, value).Err(); err != nil {
-		return fmt.Errorf("release an idempotency key: %w", err)
-	}
-	return nil
 }
 
 // known says whether the store has all of operations, if it answers soon.

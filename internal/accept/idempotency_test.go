@@ -8,6 +8,7 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/tasks"
 )
 
@@ -173,5 +174,43 @@ func TestIdempotency_TwoInOneBatchAreOneOperation(t *testing.T) {
 	}
 	if m := b.marks(t, "r"); len(m) != 1 {
 		t.Errorf("under way are %v, want one", m)
+	}
+}
+
+// An operation that was stamped long ago and came in nowhere has lost its place
+// among the writes to its record: its repeat gets a new one, once.
+func TestIdempotency_ASpentOperationIsReplaced(t *testing.T) {
+	t.Parallel()
+	b := setup(t, accept.Options{})
+	draft := keyed(put("r", `{}`), "k")
+	for _, c := range []struct {
+		age      time.Duration
+		kind     fault.Kind
+		replaced bool
+	}{{10 * time.Second, "", false}, {27 * time.Second, fault.QueueUnavailable, false}, {40 * time.Second, "", true}} {
+		lost := record.NewID(time.Now().Add(-c.age).UnixMicro(), 7, 0)
+		held := "waybill:{writes}:idempotency:default//k"
+		if err := b.rc.Set(t.Context(), held, lost+":"+draft.Hash, time.Hour).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := accept.NewUnderWay(b.rc).Add(t.Context(), accept.Mark{Record: draft.Key, Operation: lost}); err != nil {
+			t.Fatal(err)
+		}
+		accepted, err := b.Submit(t.Context(), draft)
+		if fault.KindOf(err) != c.kind {
+			t.Fatalf("%v old: %v", c.age, err)
+		}
+		if err != nil {
+			continue
+		}
+		if replaced := accepted.ID != lost; replaced != c.replaced || accepted.Replayed == c.replaced {
+			t.Errorf("%v old: %s became %s, replayed %v", c.age, lost, accepted.ID, accepted.Replayed)
+		}
+		if m := b.marks(t, "r"); slices.Contains(m, lost) == c.replaced || !slices.Contains(m, accepted.ID) {
+			t.Errorf("%v old: under way are %v", c.age, m)
+		}
+		if again := b.submit(t, draft); again.ID != accepted.ID || !again.Replayed {
+			t.Errorf("%v old: repeated once more, it is %s", c.age, again.ID)
+		}
 	}
 }

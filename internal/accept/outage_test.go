@@ -9,6 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/testenv"
+	"github.com/waybill-dev/waybill/tasks"
 )
 
 func TestAcceptor_WithoutRedisAWriteIsNotConfirmedAndNeverAppears(t *testing.T) {
@@ -84,22 +85,32 @@ func TestAcceptor_AFullRedisIsOverloadedAndLeavesNoTrace(t *testing.T) {
 	t.Parallel()
 	b := setupOn(t, ownRedis(t), accept.Options{})
 	b.full(t)
-	_, err := b.Submit(t.Context(), keyed(put("r", `{}`), "k")) // stamped, and then refused
+	_, err := b.Submit(t.Context(), put("r", `{}`)) // stamped, and then refused
 	wantKind(t, err, fault.Overloaded)
 	if m := b.marks(t, "r"); len(m) > 0 {
 		t.Errorf("marks are left: %v", m)
 	}
-	if found := b.keys(t, "*idempotency*"); len(found) > 0 {
-		t.Errorf("idempotency keys are left: %v", found)
-	}
-	_, err = b.Submit(t.Context(), keyed(put("r", `{}`), "k")) // not even stamped
+	_, err = b.Submit(t.Context(), put("r", `{}`)) // not even stamped
 	wantKind(t, err, fault.Overloaded)
 	b.roomAgain(t)
-	if accepted := b.submit(t, keyed(put("r", `{}`), "k")); accepted.Replayed {
-		t.Error("a write that was refused is called accepted")
-	}
+	b.submit(t, put("r", `{}`))
 	if n := len(b.queue.taken()); n != 1 {
 		t.Errorf("%d tasks, want the last alone", n)
+	}
+}
+
+// A repeat of a refused write takes its operation over, which kept its place.
+func TestAcceptor_ARefusedWriteIsRepeatedAsTheSameOperation(t *testing.T) {
+	t.Parallel()
+	b := setupOn(t, ownRedis(t), accept.Options{})
+	b.full(t)
+	_, err := b.Submit(t.Context(), keyed(put("r", `{}`), "k"))
+	wantKind(t, err, fault.Overloaded)
+	before := b.marks(t, "r")
+	b.roomAgain(t)
+	accepted := b.submit(t, keyed(put("r", `{}`), "k"))
+	if len(before) != 1 || accepted.ID != before[0] || !b.inQueue(t, tasks.SingleID(accepted.ID)) {
+		t.Errorf("operation %s, marks before %v", accepted.ID, before)
 	}
 }
 

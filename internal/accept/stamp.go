@@ -30,6 +30,7 @@ type mark struct {
 	underWay    string // key of the record's under-way set; "" for none
 	idempotency string // key; "" for none
 	suffix      string // follows the operation's ID in the idempotency key's value
+	replaces    string // a value of the key that counts as free; "" for none
 }
 
 // stamp draws a batch's stamp, and reserves the count-1 that follow it. It
@@ -38,10 +39,10 @@ type mark struct {
 func stamp(ctx context.Context, rc redis.Scripter, count int, ttl time.Duration, marks []mark) (int64, []string, error) {
 	keys := make([]string, 1, 1+2*len(marks))
 	keys[0] = stampKey
-	args := make([]any, 3, 3+4*len(marks))
+	args := make([]any, 3, 3+5*len(marks))
 	args[0], args[1], args[2] = count, int64(ttl/time.Second), len(marks)
 	for _, m := range marks {
-		args = append(args, m.tail, m.underWay != "", m.idempotency != "", m.suffix)
+		args = append(args, m.tail, m.underWay != "", m.idempotency != "", m.suffix, m.replaces)
 		if m.underWay != "" {
 			keys = append(keys, m.underWay)
 		}

@@ -3,7 +3,8 @@
 -- earlier one's marks are seen.
 -- KEYS  the stamp; then for each mark its under-way set and its idempotency key, where it has them
 -- ARGV  stamps to reserve, seconds an idempotency key lives, number of marks;
---       then for each mark: tail of the ID, has an under-way set, has an idempotency key, suffix
+--       then for each mark: tail of the ID, has an under-way set, has an idempotency key, suffix,
+--       value of the key that counts as free
 -- reply the first stamp in µs; then for each mark what its idempotency key held before, or ''
 local time = redis.call('TIME')
 local stamp = time[1] * 1000000 + time[2]
@@ -28,6 +29,12 @@ for i = 1, tonumber(ARGV[3]) do
   if ARGV[arg + 2] == '1' then
     idempotency, key = KEYS[key], key + 1
     held = redis.call('GET', idempotency)
+    if held and held == ARGV[arg + 4] then
+      if underway then
+        redis.call('SREM', underway, string.sub(held, 1, 36))
+      end
+      held = false
+    end
   end
   if not held then
     if idempotency then
@@ -38,6 +45,6 @@ for i = 1, tonumber(ARGV[3]) do
     end
   end
   reply[i + 1] = held or ''
-  arg = arg + 4
+  arg = arg + 5
 end
 return reply

@@ -144,7 +144,7 @@ func told(w *Accepted, o *tasks.Outcome) *Ended {
 
 // seen makes an Ended of what the store has.
 func (a *Acceptor) seen(ctx context.Context, stored *record.Stored) (*Ended, error) {
-	e := &Ended{Operation: *stored, Created: stored.Version == 1}
+	e := &Ended{Operation: *stored, Created: stored.Version == 1 && stored.Action != record.Delete}
 	if stored.Status == record.Failed || stored.Action == record.Delete {
 		return e, nil
 	}

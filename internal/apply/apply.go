@@ -154,11 +154,12 @@ func (h *Handler) applyInOrder(ctx context.Context, rest []record.Operation) ([]
 		if err != nil {
 			return nil, err
 		}
-		if err := h.apply(ctx, ready, attempt); err != nil {
+		applied, err := h.apply(ctx, ready, attempt)
+		if err != nil {
 			return nil, err
 		}
 		rest = blocked
-		if len(ready) > 0 {
+		if applied > 0 {
 			last, pause = time.Now(), firstPause
 			continue
 		}

@@ -13,14 +13,15 @@ import (
 )
 
 // apply stores operations that are ready and does what follows a commit. Both
-// are repeated if the worker dies on the way, and both are harmless twice.
-func (h *Handler) apply(ctx context.Context, operations []record.Operation, attempt int) error {
+// are repeated if the worker dies on the way, and both are harmless twice. It
+// returns how many operations were new.
+func (h *Handler) apply(ctx context.Context, operations []record.Operation, attempt int) (int, error) {
 	if len(operations) == 0 {
-		return nil
+		return 0, nil
 	}
 	outcomes, err := h.commit(ctx, operations, attempt)
 	h.report(outcomes)
-	return errors.Join(err, h.settle(ctx, operations, outcomes, err))
+	return len(outcomes), errors.Join(err, h.settle(ctx, operations, outcomes, err))
 }
 
 // commit stores operations in one transaction. If the database refuses what is

@@ -150,5 +150,6 @@ func (h *Handler) missingCreates(ctx context.Context, keys []record.Key, inHand 
 			marks = append(marks, accept.Mark{Record: key, Operation: key.ID})
 		}
 	}
-	return marks, nil
+	marks, _, err = h.unknown(ctx, marks) // one that failed, or whose record was deleted again, is over
+	return marks, err
 }
