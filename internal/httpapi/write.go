@@ -147,7 +147,7 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 			return writeJSON(x, http.StatusAccepted, viewOf(op)) // as it stands: it may have ended long ago
 		}
 	}
-	return writeJSON(x, http.StatusAccepted, queuedView(&accepted.Operation))
+	return writeBytes(x, http.StatusAccepted, appendQueued(make([]byte, 0, 400), &accepted.Operation))
 }
 
 // answerEnded waits for the write to end, and answers with its record or its
