@@ -73,19 +73,19 @@ func parseCommands(info string) (Commands, error) {
 			calls, _, _ := strings.Cut(strings.TrimPrefix(value, "calls="), ",")
 			n, err := strconv.ParseFloat(calls, 64)
 			if err != nil {
-				return c, fmt.Errorf("Redis statistics: %q", line)
+				return c, fmt.Errorf("statistics of Redis: %q", line)
 			}
 			c.ByName[command] = n
 		case name == "total_commands_processed":
 			n, err := strconv.ParseFloat(value, 64)
 			if err != nil {
-				return c, fmt.Errorf("Redis statistics: %q", line)
+				return c, fmt.Errorf("statistics of Redis: %q", line)
 			}
 			c.Total, found = n, true
 		}
 	}
 	if !found {
-		return c, errors.New("Redis statistics without total_commands_processed")
+		return c, errors.New("statistics of Redis without total_commands_processed")
 	}
 	return c, nil
 }

@@ -114,9 +114,9 @@ func script(t testing.TB, rc *redis.Client) []string {
 
 func TestStamp_LeavesItsMarksAndTheSameOnMiniredis(t *testing.T) {
 	t.Parallel()
-	real := script(t, client(t, testenv.RedisURL(t)))
+	genuine := script(t, client(t, testenv.RedisURL(t)))
 	mini := script(t, client(t, "redis://"+miniredis.RunT(t).Addr()))
-	if d := cmp.Diff(real, mini); d != "" {
+	if d := cmp.Diff(genuine, mini); d != "" {
 		t.Errorf("results differ (-redis +miniredis):\n%s", d)
 	}
 }

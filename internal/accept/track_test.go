@@ -121,9 +121,9 @@ func TestOperation_OfOthersIsNotThere(t *testing.T) {
 }
 
 // waiting submits a write whose outcome will be awaited.
-func (b *bundle) waiting(t testing.TB, id string) accept.Accepted {
+func (b *bundle) waiting(t testing.TB) accept.Accepted {
 	t.Helper()
-	w := put(id, `{"a":1}`)
+	w := put("r", `{"a":1}`)
 	w.Wait = true
 	accepted := b.submit(t, w)
 	if accepted.Reply == "" {
@@ -157,7 +157,7 @@ func (b *bundle) listening(t testing.TB, channel string) {
 func TestAwait_IsToldByTheWorker(t *testing.T) {
 	t.Parallel()
 	b := setup(t, accept.Options{})
-	accepted := b.waiting(t, "r")
+	accepted := b.waiting(t)
 	b.listening(t, accepted.Reply)
 	tests := []struct {
 		outcome tasks.Outcome
@@ -171,7 +171,7 @@ func TestAwait_IsToldByTheWorker(t *testing.T) {
 		}},
 	}
 	for _, tt := range tests {
-		accepted := b.waiting(t, "r")
+		accepted := b.waiting(t)
 		tt.outcome.ID = accepted.ID
 		message, err := json.Marshal(tt.outcome)
 		if err != nil {
@@ -192,7 +192,7 @@ func TestAwait_IsToldByTheWorker(t *testing.T) {
 func TestAwait_SeesItInTheStoreWhenNobodyTells(t *testing.T) {
 	t.Parallel()
 	b := setup(t, accept.Options{})
-	accepted := b.waiting(t, "r") // and nobody listens
+	accepted := b.waiting(t) // and nobody listens
 	b.keep(t, accepted.Operation)
 	ended, err := b.Await(t.Context(), &accepted, soon)
 	if err != nil || ended == nil {
@@ -206,11 +206,11 @@ func TestAwait_SeesItInTheStoreWhenNobodyTells(t *testing.T) {
 func TestAwait_EndsInTime(t *testing.T) {
 	t.Parallel()
 	b := setup(t, accept.Options{})
-	accepted := b.waiting(t, "r")
+	accepted := b.waiting(t)
 	if ended, err := b.Await(t.Context(), &accepted, 50*time.Millisecond); err != nil || ended != nil {
 		t.Errorf("ended %+v, error %v; want neither", ended, err)
 	}
-	again := b.waiting(t, "r")
+	again := b.waiting(t)
 	if err := b.store.Close(); err != nil { // a store that is away is not an answer
 		t.Fatal(err)
 	}

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"time"
 
@@ -167,9 +168,9 @@ func (a *App) Stop(ctx context.Context) error {
 	var all []error
 	a.stopped.Do(func() {
 		a.gate.drain()
-		for i := len(a.stops) - 1; i >= 0; i-- {
-			if err := a.stops[i].run(ctx); err != nil {
-				all = append(all, fmt.Errorf("stop %s: %w", a.stops[i].name, err))
+		for _, stop := range slices.Backward(a.stops) {
+			if err := stop.run(ctx); err != nil {
+				all = append(all, fmt.Errorf("stop %s: %w", stop.name, err))
 			}
 		}
 	})

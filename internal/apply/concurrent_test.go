@@ -127,7 +127,10 @@ func TestSystem_ConcurrentWritesToFewRecordsAreFoldedInOrder(t *testing.T) {
 	t.Parallel()
 	const writers, writes = 20, 15
 	for name, databaseURL := range map[string]func(testing.TB) string{
-		"sqlite":   func(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "waybill.db") },
+		"sqlite": func(t testing.TB) string {
+			t.Helper()
+			return "sqlite:" + filepath.Join(t.TempDir(), "waybill.db")
+		},
 		"postgres": testenv.PostgresURL,
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -47,7 +47,7 @@ func playing(t *testing.T, s schedule, b broken) (wrong []string, trace []string
 		w := newWorld(b)
 		p := &play{world: w, plan: s.Batches, accepted: map[string]record.Operation{}, repeated: map[string]bool{}, contexts: contexts, old: old, new: both}
 		p.run(s)
-		wrong, trace = append(w.violations, p.compare()...), w.trace
+		wrong, trace = slices.Concat(w.violations, p.compare()), w.trace
 	})
 	return wrong, trace
 }

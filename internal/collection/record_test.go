@@ -1,6 +1,7 @@
 package collection
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -109,7 +110,10 @@ func TestRecord_ErrorsAreBounded(t *testing.T) {
 		fmt.Fprintf(&b, `,"%s%d":1`, strings.Repeat("n", 1000), i)
 	}
 	_, err := c.Record("body", []byte(`{"content":"x"`+b.String()+"}"))
-	f := err.(*fault.Error)
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		t.Fatalf("got %v, want a fault", err)
+	}
 	if len(f.Items) != 100 {
 		t.Errorf("%d items, want 100", len(f.Items))
 	}

@@ -208,8 +208,7 @@ func (s *schemaReader) compile() (*jsonschema.Schema, error) {
 // broken notes why compile failed. What keywords finds too, and says better, it
 // leaves out: invalid patterns always, other errors unless they are the first.
 func (s *schemaReader) broken(err error, first bool) {
-	var invalid *jsonschema.SchemaValidationError
-	if errors.As(err, &invalid) {
+	if invalid, ok := errors.AsType[*jsonschema.SchemaValidationError](err); ok {
 		_, base, _ := strings.Cut(invalid.URL, "#")
 		for _, v := range violations(invalid.Err) {
 			if v.message != message(&kind.Format{Want: "regex"}) && v.message != forbiddenName {

@@ -11,7 +11,10 @@ import (
 )
 
 // anything takes every object.
-func anything(tb testing.TB) *Collection { return parse(tb, "{type: object}") }
+func anything(tb testing.TB) *Collection {
+	tb.Helper()
+	return parse(tb, "{type: object}")
+}
 
 // problem renders a fault for comparison: kind, then a line for each item.
 func problem(tb testing.TB, err error) string {
@@ -116,7 +119,7 @@ func TestRecord_KeepsTheText(t *testing.T) {
 		"almost NUL":          {`{"a":"\\u0000"}`, ""},
 		"names differ":        {`{"a":1,"A":2,"\u00e9":3,"e\u0301":4}`, ""},
 		"many members":        {members1000(), ""},
-		"same name elsehwere": {`{"a":{"a":{"a":[{"a":1},{"a":1}]}}}`, ""},
+		"same name elsewhere": {`{"a":{"a":{"a":[{"a":1},{"a":1}]}}}`, ""},
 	}
 	for name, c := range cases {
 		t.Run(name, func(t *testing.T) {

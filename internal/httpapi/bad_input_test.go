@@ -257,7 +257,7 @@ func (c *badInput) send(s *service, media string) *answer {
 	return s.send(method, path, body, headers...)
 }
 
-func TestAPI_BadInputChangesNothing(t *testing.T) {
+func TestAPI_BadInputChangesNothing(t *testing.T) { //nolint:tparallel // each case compares the state before it with the state after it
 	t.Parallel()
 	s := newService(t)
 	stop := s.work()

@@ -100,7 +100,8 @@ func (a *API) writeRoute(op *huma.Operation, s schemas, ended int, h handler) {
 	if ended == http.StatusNoContent {
 		op.Responses["204"] = &huma.Response{Description: "With Prefer: wait: the record is deleted"}
 	} else {
-		op.Responses[fmt.Sprint(ended)] = withHeader(jsonAnswer("With Prefer: wait: the record", s.record), "Preference-Applied", "wait=N")
+		answer := withHeader(jsonAnswer("With Prefer: wait: the record", s.record), "Preference-Applied", "wait=N")
+		op.Responses[fmt.Sprint(ended)] = withHeader(answer, "Waybill-Operation", "The operation's ID")
 	}
 	a.route(op, h)
 }

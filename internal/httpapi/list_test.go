@@ -10,13 +10,13 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// walk reads a list to its end, calling between after each page.
-func (s *service) walk(path, member string, between func()) []string {
+// walk reads the IDs of a list to its end, calling between after each page.
+func (s *service) walk(path string, between func()) []string {
 	s.t.Helper()
 	var all []string
 	for next := path; ; {
 		p := s.page(next)
-		all = append(all, p.members(s.t, member)...)
+		all = append(all, p.members(s.t, "id")...)
 		if p.NextCursor == nil {
 			return all
 		}
@@ -39,14 +39,14 @@ func TestAPI_ListPagesWhileRecordsAreWritten(t *testing.T) {
 			s.post("/api/messages", `{"content":"meanwhile"}`, waited).want(201)
 			s.put("/api/messages/"+ids[11], `{"content":"changed"}`, waited).want(200) // stays where it is
 		}
-		desc := s.walk("/api/messages?limit=5", "id", insert)
+		desc := s.walk("/api/messages?limit=5", insert)
 		want := slices.Clone(ids)
 		slices.Reverse(want)
 		if diff := cmp.Diff(want, desc); diff != "" {
 			t.Errorf("newest first (-want +got):\n%s", diff)
 		}
 		inserts := 0
-		asc := s.walk("/api/messages?order=asc&limit=5", "id", func() {
+		asc := s.walk("/api/messages?order=asc&limit=5", func() {
 			if inserts++; inserts < 4 {
 				insert()
 			}
@@ -70,7 +70,7 @@ func TestAPI_ListLimits(t *testing.T) {
 			t.Errorf("%q: %d items, cursor %v", query, len(p.Items), p.NextCursor)
 		}
 	}
-	if got := len(s.walk("/api/operations?limit=500", "id", func() {})); got != 520 {
+	if got := len(s.walk("/api/operations?limit=500", func() {})); got != 520 {
 		t.Errorf("%d operations", got)
 	}
 	if p := s.page("/api/messages?limit=260"); len(s.page("/api/messages?limit=260&cursor="+*p.NextCursor).Items) != 260 {
@@ -142,6 +142,7 @@ func TestAPI_ListRefusesBadParameters(t *testing.T) {
 		"operations/0198c0de-0001-7abc-8def-0123456789ab?x=1":     "query.x",
 	} {
 		t.Run(query, func(t *testing.T) {
+			t.Parallel()
 			here := *s
 			here.t = t
 			here.get("/api/"+query).problem(400, "invalid_parameter", at)
@@ -189,7 +190,7 @@ func TestAPI_ListFilters(t *testing.T) {
 		if got := s.page("/api/readings?limit=3"); len(got.Items) != 3 {
 			t.Errorf("limit=3 gives %d", len(got.Items))
 		}
-		all := s.walk("/api/readings?sensor=a+b&limit=1", "id", func() {})
+		all := s.walk("/api/readings?sensor=a+b&limit=1", func() {})
 		if !slices.Equal(all, []string{"r1", "r0"}) {
 			t.Errorf("paged under a filter: %v", all)
 		}

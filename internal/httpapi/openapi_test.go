@@ -119,7 +119,7 @@ func resolve(t *testing.T, root, v any) {
 	case map[string]any:
 		if ref, ok := v["$ref"].(string); ok {
 			at := root
-			for _, step := range strings.Split(strings.TrimPrefix(ref, "#/"), "/") {
+			for step := range strings.SplitSeq(strings.TrimPrefix(ref, "#/"), "/") {
 				object, _ := at.(map[string]any)
 				at = object[step]
 			}

@@ -96,7 +96,7 @@ func TestOps_ReadyWithACheckThatHangs(t *testing.T) {
 		t.Fatalf("no answer: %v", err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	if response.StatusCode != 503 {
+	if response.StatusCode != http.StatusServiceUnavailable {
 		t.Errorf("status %d", response.StatusCode)
 	}
 }

@@ -29,7 +29,7 @@ type problem struct {
 
 // problem checks that the answer is a problem document, complete and agreeing
 // with itself, with this code and its status, and with exactly these locations.
-func (a *answer) problem(status int, code string, locations ...string) problem {
+func (a *answer) problem(status int, code string, locations ...string) {
 	a.t.Helper()
 	var p problem
 	a.want(status).wantHeader("Content-Type", "application/problem+json").into(&p)
@@ -55,7 +55,6 @@ func (a *answer) problem(status int, code string, locations ...string) problem {
 	if after := a.header.Get("Retry-After"); (after != "") != (status == 429 || status == 503) {
 		a.t.Errorf("%s: Retry-After is %q", a.what, after)
 	}
-	return p
 }
 
 func TestAPI_RequestID(t *testing.T) {

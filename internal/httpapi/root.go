@@ -2,7 +2,7 @@ package httpapi
 
 import (
 	"net/http"
-	"strings"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -41,8 +41,11 @@ func (a *API) getRoot(x *exchange, r *http.Request) error {
 	return writeJSON(x, http.StatusOK, v)
 }
 
+// reservedNames are the paths under /api that no collection can have.
+var reservedNames = []string{"operations", "subscriptions", "deliveries", "auth", "keys", "users", "me", "changes", "tenants", "audit"}
+
 // reservedName says whether /api/{name} belongs, or will belong, to something
 // other than a collection.
 func reservedName(name string) bool {
-	return strings.Contains(" operations subscriptions deliveries auth keys users me changes tenants audit ", " "+name+" ")
+	return slices.Contains(reservedNames, name)
 }

@@ -61,6 +61,7 @@ func TestAPI_NotFound(t *testing.T) {
 		"/api/nothing?limit=abc": "unknown_collection",
 	} {
 		t.Run(path, func(t *testing.T) {
+			t.Parallel()
 			here := *s
 			here.t = t
 			here.get(path).problem(404, code)
@@ -68,6 +69,7 @@ func TestAPI_NotFound(t *testing.T) {
 	}
 	for _, method := range []string{"BREW", "OPTIONS", "TRACE"} {
 		t.Run(method, func(t *testing.T) {
+			t.Parallel()
 			here := *s
 			here.t = t
 			here.send(method, "/nowhere", nil).problem(404, "not_found")

@@ -41,7 +41,7 @@ func TestAPI_AcceptedTrackedRead(t *testing.T) {
 		if done.StoredAt == nil || !utc.MatchString(*done.StoredAt) || *done.StoredAt < op.AcceptedAt {
 			t.Errorf("stored at %v, accepted at %s", done.StoredAt, op.AcceptedAt)
 		}
-		want.Status, want.StoredAt, want.Version, want.Attempts = "done", done.StoredAt, ptr(int64(1)), 1
+		want.Status, want.StoredAt, want.Version, want.Attempts = "done", done.StoredAt, new(int64(1)), 1
 		if diff := cmp.Diff(want, done); diff != "" {
 			t.Errorf("done (-want +got):\n%s", diff)
 		}
@@ -53,8 +53,6 @@ func TestAPI_AcceptedTrackedRead(t *testing.T) {
 		}
 	})
 }
-
-func ptr[T any](v T) *T { return &v }
 
 func TestAPI_Writes(t *testing.T) {
 	t.Parallel()

@@ -159,12 +159,12 @@ type outage struct{ lasts atomic.Bool }
 
 func (o *outage) on(log *slog.Logger, message string, err error) {
 	if !o.lasts.Swap(true) {
-		log.Error(message, "error", err)
+		log.Error(message, "error", err) //nolint:sloglint // the callers pass constants
 	}
 }
 
 func (o *outage) over(log *slog.Logger, message string) {
 	if o.lasts.Load() && o.lasts.Swap(false) {
-		log.Info(message)
+		log.Info(message) //nolint:sloglint // the callers pass constants
 	}
 }

@@ -21,8 +21,7 @@ var refusals = []string{
 // in Redis: it could not connect, got no connection, or was refused. After any
 // other failure (a timeout, a connection cut) it may have had one.
 func Certain(err error) bool {
-	var e *enqueueError
-	if errors.As(err, &e) {
+	if e, ok := errors.AsType[*enqueueError](err); ok {
 		return e.certain
 	}
 	var again *maybeTwice

@@ -49,7 +49,7 @@ func (l *asynqLog) print(level slog.Level, args []any) {
 	if level >= slog.LevelWarn && l.again(message) {
 		level = slog.LevelDebug
 	}
-	l.log.Log(context.Background(), level, "asynq: "+message)
+	l.log.Log(context.Background(), level, "asynq: "+message) //nolint:sloglint // asynq hands over whole sentences
 }
 
 // again says that message comes too soon after one like it, or that the broker

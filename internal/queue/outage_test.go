@@ -85,7 +85,7 @@ func TestServer_OutlivesAFrozenRedis(t *testing.T) {
 	if took := time.Since(begin); err == nil || Certain(err) || took > time.Second {
 		t.Errorf("enqueue into a frozen Redis: %v (certain: %v) after %v", err, Certain(err), took)
 	}
-	time.Sleep(3 * time.Second) // how long it is frozen: longer than a dequeue waits for its answer
+	<-time.After(3 * time.Second) // how long it is frozen: longer than a dequeue waits for its answer
 	must(t, b.redis.Resume())
 	ids = append(ids, b.enqueue(c, "after", 20)...)
 	ids = append(ids, b.enqueue(c, "frozen-again", 1)...)

@@ -31,7 +31,7 @@ func TestKeyspace_KnowsAsynqsScripts(t *testing.T) {
 	}
 	for _, c := range cases {
 		var full []string
-		for _, key := range strings.Fields(c.keys) {
+		for key := range strings.FieldsSeq(c.keys) {
 			full = append(full, "asynq:{writes}:"+key)
 		}
 		if got := keys.script(full); got != c.want {

@@ -210,11 +210,11 @@ func (s *Server) failed(ctx context.Context, task *asynq.Task, err error) {
 		return // logged with its stack
 	}
 	id, _ := asynq.GetTaskID(ctx)
-	level, message := slog.LevelWarn, "task failed, to be tried again"
-	if !s.failure(err) {
-		level, message = slog.LevelDebug, "task waits"
+	if s.failure(err) {
+		s.o.Logger.WarnContext(ctx, "task failed, to be tried again", "task", id, "type", task.Type(), "error", err)
+	} else {
+		s.o.Logger.DebugContext(ctx, "task waits", "task", id, "type", task.Type(), "error", err)
 	}
-	s.o.Logger.Log(ctx, level, message, "task", id, "type", task.Type(), "error", err)
 }
 
 func (s *Server) failure(err error) bool { return s.o.Failure == nil || s.o.Failure(err) }

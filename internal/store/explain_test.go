@@ -58,7 +58,7 @@ func TestPlans_GoByAnIndex(t *testing.T) {
 	t.Run("postgres", func(t *testing.T) {
 		t.Parallel()
 		s := filled(t, testenv.PostgresURL(t))
-		if _, err := s.writes.Exec("ANALYZE"); err != nil {
+		if _, err := s.writes.ExecContext(t.Context(), "ANALYZE"); err != nil {
 			t.Fatal(err)
 		}
 		for _, c := range planCases(s) {
@@ -160,7 +160,7 @@ func fill(ctx context.Context, t *testing.T, s *Store, number int) {
 // explain returns the last column of each row.
 func explain(t *testing.T, db *sql.DB, statement string, args ...any) string {
 	t.Helper()
-	rows, err := db.Query(statement, args...)
+	rows, err := db.QueryContext(t.Context(), statement, args...)
 	if err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}

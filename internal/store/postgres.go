@@ -199,8 +199,7 @@ func (postgresDialect) refused(err error) (fault.Kind, string, bool) {
 }
 
 func (postgresDialect) unavailable(err error) bool {
-	var connect *pgconn.ConnectError
-	if errors.As(err, &connect) {
+	if _, ok := errors.AsType[*pgconn.ConnectError](err); ok {
 		return true // whatever the server said to that: nobody is let in
 	}
 	var e *pgconn.PgError

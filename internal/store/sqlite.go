@@ -248,8 +248,7 @@ func (sqliteDialect) refused(err error) (fault.Kind, string, bool) {
 }
 
 func (sqliteDialect) unavailable(err error) bool {
-	var path *os.PathError
-	if errors.As(err, &path) {
+	if _, ok := errors.AsType[*os.PathError](err); ok {
 		return true // the directory cannot be made
 	}
 	var e *sqlite.Error

@@ -65,7 +65,7 @@ func Open(url string, o Options) (*Store, error) {
 		s.dialect = sqliteDialect{}
 		s.writes, s.reads, err = openSQLite(rest, o)
 	default:
-		err = fmt.Errorf("%w: it must start with postgres://, postgresql:// or sqlite:", ErrURL)
+		err = fmt.Errorf("%w: it must start with sqlite:, postgres:// or postgresql://", ErrURL)
 	}
 	if err != nil {
 		return nil, err

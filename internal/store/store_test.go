@@ -23,6 +23,7 @@ func TestConformance_Postgres(t *testing.T) {
 	db := open(t, url).DB()
 	var schemas atomic.Int32
 	storetest.Run(t, func(t testing.TB) *store.Store {
+		t.Helper()
 		schema := fmt.Sprint("s", schemas.Add(1))
 		if _, err := db.ExecContext(t.Context(), "CREATE SCHEMA "+schema); err != nil {
 			t.Fatal(err)
@@ -33,10 +34,16 @@ func TestConformance_Postgres(t *testing.T) {
 
 func TestConformance_SQLite(t *testing.T) {
 	t.Parallel()
-	storetest.Run(t, func(t testing.TB) *store.Store { return migrated(t, sqliteURL(t)) })
+	storetest.Run(t, func(t testing.TB) *store.Store {
+		t.Helper()
+		return migrated(t, sqliteURL(t))
+	})
 }
 
-func sqliteURL(t testing.TB) string { return "sqlite:" + filepath.Join(t.TempDir(), "waybill.db") }
+func sqliteURL(t testing.TB) string {
+	t.Helper()
+	return "sqlite:" + filepath.Join(t.TempDir(), "waybill.db")
+}
 
 // open returns the store at url, which is closed when the test ends.
 func open(t testing.TB, url string) *store.Store {
