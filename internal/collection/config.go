@@ -28,6 +28,10 @@ var (
 	reservedParameters  = []string{"limit", "cursor", "order", "wait", "since"}
 )
 
+// Reserved reports whether name is one of the API's own, which no collection can
+// have.
+func Reserved(name string) bool { return slices.Contains(reservedCollections, name) }
+
 // Parse reads the text of a waybill.yaml; name is what mistakes call the file.
 // Its errors are Mistakes: everything that is wrong, each with its line.
 func Parse(name string, text []byte) (*Set, error) {
@@ -182,7 +186,7 @@ func (p *parser) collection(e entry) *Collection {
 	switch {
 	case !collectionName.MatchString(e.key):
 		p.mistake(e.line, what, "a name must be 1 to 63 of a-z, 0-9, _ and -, beginning with a letter")
-	case slices.Contains(reservedCollections, e.key):
+	case Reserved(e.key):
 		p.mistake(e.line, what, "the name is reserved")
 	}
 	c := &Collection{Name: e.key}

@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"net/http"
-	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -39,13 +38,4 @@ func (a *API) getRoot(x *exchange, r *http.Request) error {
 	}
 	v.Queue.Durability = a.o.Durability(r.Context())
 	return writeJSON(x, http.StatusOK, v)
-}
-
-// reservedNames are the paths under /api that no collection can have.
-var reservedNames = []string{"operations", "subscriptions", "deliveries", "auth", "keys", "users", "me", "changes", "tenants", "audit"}
-
-// reservedName says whether /api/{name} belongs, or will belong, to something
-// other than a collection.
-func reservedName(name string) bool {
-	return slices.Contains(reservedNames, name)
 }

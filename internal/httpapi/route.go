@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
+	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/fault"
 )
 
@@ -154,7 +155,7 @@ func (a *API) notFound(_ *exchange, r *http.Request) error {
 	if !under || name == "" {
 		return fault.New(fault.NotFound, "there is nothing at this address")
 	}
-	if _, known := a.o.Collections.Get(name); !known && !reservedName(name) {
+	if _, known := a.o.Collections.Get(name); !known && !collection.Reserved(name) {
 		return fault.New(fault.UnknownCollection, "there is no collection %q", clip(name))
 	}
 	if deeper && id == "" {
