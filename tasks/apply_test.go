@@ -157,7 +157,7 @@ func asText(operations []Operation) []textOperation {
 // A field that a later build of the same version adds must not stop this one.
 func TestDecodeApply_PassesOverUnknownFields(t *testing.T) {
 	t.Parallel()
-	got, err := DecodeApply([]byte(`{"v":1,"later":true,"operations":[{"id":"` + idA + `","later":{"x":1}}]}`))
+	got, err := DecodeApply([]byte(`{"v":1,"later":true,"operations":[{"id":"` + idA + `","tenant":"t","action":"delete","collection":"c","later":{"x":1}}]}`))
 	if err != nil || len(got) != 1 || got[0].ID != idA {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -169,6 +169,8 @@ func TestDecodeApply_Unreadable(t *testing.T) {
 	for name, payload := range map[string]string{
 		"empty":                 "",
 		"not JSON":              "operations",
+		"no tenant":             `{"v":1,"operations":[{"id":"` + idA + `","action":"delete","collection":"c"}]}`,
+		"not an ID":             `{"v":1,"operations":[{"id":"x","tenant":"t","action":"delete","collection":"c"}]}`,
 		"null":                  "null",
 		"another type":          `[1]`,
 		"cut off":               whole[:len(whole)-2],

@@ -28,7 +28,7 @@ func creates(n int) []record.Operation {
 }
 
 func bulk(n int, key string) *accept.Bulk {
-	return &accept.Bulk{Operations: creates(n), Tenant: "default", IdempotencyKey: key, Hash: accept.Hash("POST", "/todos", fmt.Append(nil, n))}
+	return &accept.Bulk{Operations: creates(n), Tenant: "default", IdempotencyKey: key, Hash: accept.Hash("POST", "/todos", "", fmt.Append(nil, n))}
 }
 
 func idsOf(operations []record.Operation) (ids []string) {

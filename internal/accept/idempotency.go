@@ -24,10 +24,11 @@ const (
 	spent = 30 * time.Second
 )
 
-// Hash is what tells two requests under one Idempotency-Key apart.
-func Hash(method, path string, body []byte) string {
+// Hash is what tells two requests under one Idempotency-Key apart. condition is
+// the precondition that the write depends on, "" for none.
+func Hash(method, path, condition string, body []byte) string {
 	h := sha256.New()
-	_, _ = io.WriteString(h, method+" "+path+"\n")
+	_, _ = io.WriteString(h, method+" "+path+"\n"+condition+"\n")
 	h.Write(body)
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

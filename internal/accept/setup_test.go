@@ -155,7 +155,7 @@ func post(body string) *accept.Write {
 // keyed is w under an Idempotency-Key.
 func keyed(w *accept.Write, key string) *accept.Write {
 	w.IdempotencyKey = key
-	w.Hash = accept.Hash(string(w.Action), "/"+w.Collection+"/"+w.Key.ID, w.Body)
+	w.Hash = accept.Hash(string(w.Action), "/"+w.Collection+"/"+w.Key.ID, "", w.Body)
 	return w
 }
 

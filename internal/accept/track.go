@@ -79,8 +79,8 @@ func queued(task *queue.Task, tenant, id string) *record.Stored {
 				ID: id, Key: op.Key, Action: op.Action, Status: record.Queued, Principal: op.Principal,
 				Attempts: task.Retried, AcceptedAt: record.AcceptedAt(id),
 			}
-			if task.Retrying() {
-				s.Status = record.Retrying
+			if task.Retrying() { // also for what does not count as a failure, such as an outage
+				s.Status, s.Attempts = record.Retrying, max(1, task.Retried)
 			}
 			return s
 		}

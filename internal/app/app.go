@@ -18,6 +18,7 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/config"
+	"github.com/waybill-dev/waybill/internal/httpapi"
 	"github.com/waybill-dev/waybill/internal/queue"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/telemetry"
@@ -143,10 +144,11 @@ func (a *App) Start() error {
 		a.running.Wait()
 		return a.queue.Close()
 	})
-	a.background(func() { a.prepareStore(background) })
-	if err := a.startOps(); err != nil {
+	if err := a.bind(); err != nil {
 		return err
 	}
+	a.background(func() { a.prepareStore(background) })
+	a.startOps()
 	if a.roles.Worker {
 		if err := a.startWorker(background); err != nil {
 			return err
@@ -216,12 +218,36 @@ const (
 	maxHeaderBytes    = 32 << 10
 )
 
-// listen binds address and serves h on it until stopped.
-func (a *App) listen(name, address string, h http.Handler) (net.Listener, error) {
-	l, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, fmt.Errorf("listen for %s: %w", name, err)
+// bind binds the listeners, before anything else starts: whoever connects to one
+// that is not served yet waits for a moment.
+func (a *App) bind() error {
+	for _, l := range []struct {
+		needed  bool
+		name    string
+		address string
+		bound   *net.Listener
+	}{
+		{true, "operators", a.opsAddress(), &a.ops},
+		{a.roles.API, "the API", a.config.Listen, &a.public},
+	} {
+		if !l.needed {
+			continue
+		}
+		bound, err := net.Listen("tcp", l.address)
+		if err != nil {
+			return fmt.Errorf("listen for %s: %w", l.name, err)
+		}
+		a.onStop("listening", func(context.Context) error {
+			_ = bound.Close() // the server has closed it, if it came to serving
+			return nil
+		})
+		*l.bound = httpapi.Listen(bound)
 	}
+	return nil
+}
+
+// serve serves h on l until stopped.
+func (a *App) serve(name string, l net.Listener, h http.Handler) {
 	server := &http.Server{
 		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
@@ -238,5 +264,4 @@ func (a *App) listen(name, address string, h http.Handler) (net.Listener, error)
 			a.failed <- fmt.Errorf("serve %s: %w", name, err)
 		}
 	})
-	return l, nil
 }

@@ -16,22 +16,24 @@ import (
 // checkTimeout bounds each check of /readyz.
 const checkTimeout = 2 * time.Second
 
-// startOps starts the operators' listener.
-func (a *App) startOps() error {
-	address := a.config.OpsListen
-	if address == "" {
-		address = "127.0.0.1:8081"
-		if !a.roles.API {
-			address = "127.0.0.1:8082"
-		}
+// opsAddress is where operators are answered.
+func (a *App) opsAddress() string {
+	switch {
+	case a.config.OpsListen != "":
+		return a.config.OpsListen
+	case a.roles.API:
+		return "127.0.0.1:8081"
 	}
-	var err error
-	a.ops, err = a.listen("operators", address, httpapi.NewOps(a.metrics.Handler(), []httpapi.Check{
+	return "127.0.0.1:8082"
+}
+
+// startOps serves operators.
+func (a *App) startOps() {
+	a.serve("operators", a.ops, httpapi.NewOps(a.metrics.Handler(), []httpapi.Check{
 		{Name: "process", Run: func(context.Context) error { return a.gate.check() }},
 		{Name: "redis", Run: a.redisState.check},
 		{Name: "database", Run: a.store.Ping},
 	}, checkTimeout))
-	return err
 }
 
 // redisState knows how Redis is set up, as far as it lets itself be asked.

@@ -27,9 +27,7 @@ func (a *App) startAPI(background context.Context) error {
 	if err != nil {
 		return err
 	}
-	if a.public, err = a.listen("the API", a.config.Listen, api); err != nil {
-		return err
-	}
+	a.serve("the API", a.public, api)
 	a.log.Info("accepting writes", "address", a.Addr(), "collections", len(a.collections.All()), "version", a.version)
 	return nil
 }

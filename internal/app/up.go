@@ -106,9 +106,18 @@ func (u *Up) greet(ctx context.Context, out io.Writer) {
 
 Try it:
 
-  curl -i http://%s/api/messages -H 'Content-Type: application/json' -d '{"content":"Hello"}'
+  curl -i http://%s/api/%s
 
-`, u.version, u.Addr(), u.data, queue, durable, u.OpsAddr(), u.Addr())
+`, u.version, u.Addr(), u.data, queue, durable, u.OpsAddr(), u.Addr(), u.example())
+}
+
+// example is the end of a curl line that works: a write where we know what may
+// be written, else a list.
+func (u *Up) example() string {
+	if u.collections.BuiltIn() {
+		return `messages -H 'Content-Type: application/json' -d '{"content":"Hello"}'`
+	}
+	return u.collections.All()[0].Name
 }
 
 // Close ends Redis and frees the data directory. It may be called more than once.

@@ -91,6 +91,13 @@ var (
 		"additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames",
 		"then", "unevaluatedItems", "unevaluatedProperties",
 	}
+	// knownWords are all: the standard lets others pass, and with them every typo.
+	knownWords = slices.Concat(schemaMaps, schemaLists, schemaOnes, countWords, []string{
+		"$anchor", "$comment", "$dynamicAnchor", "$dynamicRef", "$id", "$recursiveAnchor", "$recursiveRef", "$ref", "$schema",
+		"$vocabulary", "const", "contentEncoding", "contentMediaType", "default", "dependencies", "dependentRequired",
+		"deprecated", "description", "enum", "example", "examples", "exclusiveMaximum", "exclusiveMinimum", "externalDocs",
+		"format", "maximum", "minimum", "multipleOf", "pattern", "readOnly", "required", "title", "type", "uniqueItems", "writeOnly",
+	})
 	countWords = []string{
 		"maxContains", "maxItems", "maxLength", "maxProperties", "minContains", "minItems", "minLength", "minProperties",
 	}
@@ -133,6 +140,11 @@ func (s *schemaReader) collectAnchors(schema map[string]any, _ string) {
 func (s *schemaReader) keywords(schema map[string]any, at string) {
 	if uri, ok := schema["$schema"].(string); ok && strings.TrimSuffix(uri, "#") != draft {
 		s.mistake(at+"/$schema", "only JSON Schema 2020-12 is supported (%s)", draft)
+	}
+	for word := range schema {
+		if !slices.Contains(knownWords, word) && !strings.HasPrefix(word, "x-") {
+			s.mistake(at+pointer(word), "is not a keyword of JSON Schema 2020-12 (a name of your own begins with x-)")
+		}
 	}
 	if _, ok := schema["$id"]; ok && at != "" {
 		s.mistake(at+"/$id", "is supported at the root only")

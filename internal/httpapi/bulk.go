@@ -29,7 +29,7 @@ func (a *API) bulk(c *collection.Collection, x *exchange, r *http.Request) error
 	b := &accept.Bulk{Tenant: record.DefaultTenant, IdempotencyKey: headers.key}
 	err = readBody(x, r, maxBulkBytes, func(body []byte) (err error) {
 		if headers.key != "" {
-			b.Hash = accept.Hash(r.Method, r.URL.Path, body)
+			b.Hash = accept.Hash(r.Method, r.URL.Path, "", body)
 		}
 		b.Operations, err = a.parseLines(c, body)
 		return err

@@ -46,6 +46,7 @@ func (a *API) routeCollection(c *collection.Collection) error {
 	a.route(get, a.getRecord(c))
 
 	create := operation(http.MethodPost, many, "create", "Create a record, or with NDJSON many")
+	create.Parameters = append(create.Parameters, headerParam("If-None-Match", "*, which a create fulfils by itself"))
 	create.RequestBody = body(map[string]*huma.Schema{typeJSON: s.input, typeLines: {
 		Type: huma.TypeString, Description: fmt.Sprintf("A record a line, at most %d lines or %d bytes; a bad line refuses all", maxLines, maxBulkBytes),
 	}})

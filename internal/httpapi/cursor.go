@@ -62,7 +62,7 @@ func pageOf(path string, query url.Values) (page, error) {
 		}
 		p.limit = n
 	}
-	if query.Has("cursor") {
+	if query.Get("cursor") != "" {
 		var err error
 		if p.last, err = decodeCursor(p.scope, query.Get("cursor")); err != nil {
 			return p, err

@@ -4,6 +4,8 @@ import (
 	"net/http"
 
 	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/waybill-dev/waybill/internal/fault"
 )
 
 // rootView is what GET /api says of this service.
@@ -23,7 +25,7 @@ func (a *API) routeRoot() {
 	a.route(&huma.Operation{
 		Method: http.MethodGet, Path: "/api", OperationID: "get-service", Tags: []string{"service"},
 		Summary:   "What this service is",
-		Responses: a.answers(http.StatusOK, jsonAnswer("The service", a.schemaOf(rootView{}))),
+		Responses: a.answers(http.StatusOK, jsonAnswer("The service", a.schemaOf(rootView{})), fault.InvalidParameter),
 	}, a.getRoot)
 	a.serve(http.MethodGet, "/openapi.json", nil, func(x *exchange, _ *http.Request) error {
 		return writeBytes(x, http.StatusOK, a.spec)

@@ -30,6 +30,17 @@ type writeHeaders struct {
 	noneOf bool
 }
 
+// condition is the precondition as a text of its own.
+func (h *writeHeaders) condition() string {
+	switch {
+	case h.noneOf:
+		return "*"
+	case h.match != 0:
+		return etag(h.match)
+	}
+	return ""
+}
+
 func readWriteHeaders(r *http.Request) (h writeHeaders, err error) {
 	if h.key, err = idempotencyKey(r); err != nil {
 		return h, err
@@ -113,7 +124,7 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 	}
 	use := func(body []byte) (err error) {
 		if headers.key != "" {
-			w.Hash = accept.Hash(r.Method, r.URL.Path, body)
+			w.Hash = accept.Hash(r.Method, r.URL.Path, headers.condition(), body)
 		}
 		if check != nil {
 			w.Body, err = check("body", body)
