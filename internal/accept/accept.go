@@ -248,24 +248,15 @@ func (a *Acceptor) again(ctx context.Context, op record.Operation) (over bool, e
 }
 
 // old says what becomes of an operation that is too old to be enqueued again and
-// still keep its place: it is in, or it is over. Only if both the queue and,
-// after it, the store answered that they do not have it, it is over.
+// still keep its place: it is in, or it is over. Only if both the queue and the
+// store answered that they do not have it, it is over.
 func (a *Acceptor) old(ctx context.Context, op *record.Operation, spent bool) (over bool, err error) {
-	found, err := a.queue.Lookup(ctx, tasks.QueueWrites, record.BatchID(op.ID), tasks.SingleID(op.ID))
-	if err != nil {
-		return false, unavailable(err)
-	}
-	for _, task := range found {
-		if queued(task, op.Tenant, op.ID) != nil {
-			return false, nil
-		}
-	}
-	known, err := a.store.Known(ctx, []record.OperationKey{{Tenant: op.Tenant, ID: op.ID}})
+	_, err = a.Operation(ctx, op.Tenant, op.ID)
 	switch {
-	case err != nil:
-		return false, err
-	case known[op.ID]:
+	case err == nil:
 		return false, nil
+	case fault.KindOf(err) != fault.NotFound:
+		return false, err
 	case !spent:
 		return false, &fault.Error{Kind: fault.QueueUnavailable, RetryAfter: young / 5, Detail: "an earlier try at this write may still arrive"}
 	}

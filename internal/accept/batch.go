@@ -94,7 +94,7 @@ func (b *batcher) next() []*entry {
 	bytes, seen := 0, 0
 	for _, e := range b.pending {
 		size := len(e.Body)
-		if len(batch) == tasks.MaxOperations || len(batch) > 0 && bytes+size > tasks.MaxBytes {
+		if full(len(batch), bytes, size) {
 			break
 		}
 		seen++
@@ -108,6 +108,12 @@ func (b *batcher) next() []*entry {
 	}
 	b.busy = batch != nil
 	return batch
+}
+
+// full says whether a batch of count operations, whose bodies have so many bytes,
+// has no room for one of size: but for a first one there always is.
+func full(count, bytes, size int) bool {
+	return count == tasks.MaxOperations || count > 0 && bytes+size > tasks.MaxBytes
 }
 
 // marksOf returns the marks that the batch leaves, and the entry of each.

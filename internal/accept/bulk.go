@@ -9,7 +9,6 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/record"
-	"github.com/waybill-dev/waybill/tasks"
 )
 
 // Bulk is many creates in one request, of one tenant and principal.
@@ -108,7 +107,7 @@ func split(operations []record.Operation) []int {
 	count, bytes := 0, 0
 	for i := range operations {
 		size := len(operations[i].Body)
-		if count == tasks.MaxOperations || count > 0 && bytes+size > tasks.MaxBytes {
+		if full(count, bytes, size) {
 			sizes = append(sizes, count)
 			count, bytes = 0, 0
 		}

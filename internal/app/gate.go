@@ -49,6 +49,13 @@ func (g *gate) close(reason error) {
 	}
 }
 
+// unprepared keeps the gate shut, for the reason given.
+func (g *gate) unprepared(reason error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.reason = reason
+}
+
 func (g *gate) opened() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -86,9 +93,7 @@ func (a *App) prepareStore(ctx context.Context) {
 		if err == nil {
 			break
 		}
-		a.gate.mu.Lock()
-		a.gate.reason = err
-		a.gate.mu.Unlock()
+		a.gate.unprepared(err)
 		if err.Error() != logged && ctx.Err() == nil {
 			logged = err.Error()
 			a.log.Warn("the database is not ready; trying until it is", "error", err)

@@ -4,6 +4,8 @@
 package record
 
 import (
+	"cmp"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/fault"
@@ -37,15 +39,9 @@ const DefaultTenant = "default"
 // Key names one record.
 type Key struct{ Tenant, Collection, ID string }
 
-// Less orders keys; locks are taken in this order.
-func (k Key) Less(o Key) bool {
-	if k.Tenant != o.Tenant {
-		return k.Tenant < o.Tenant
-	}
-	if k.Collection != o.Collection {
-		return k.Collection < o.Collection
-	}
-	return k.ID < o.ID
+// Compare orders keys, by tenant, collection and ID; locks are taken in this order.
+func (k Key) Compare(o Key) int {
+	return cmp.Or(strings.Compare(k.Tenant, o.Tenant), strings.Compare(k.Collection, o.Collection), strings.Compare(k.ID, o.ID))
 }
 
 // Operation is one accepted write.

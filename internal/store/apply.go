@@ -1,7 +1,6 @@
 package store
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
@@ -121,9 +120,7 @@ func (a *application) round(ctx context.Context, db *sql.DB) ([]record.Outcome, 
 // groups in the order in which records are locked.
 func groupByRecord(operations []record.Operation) []group {
 	sorted := slices.Clone(operations)
-	slices.SortStableFunc(sorted, func(a, b record.Operation) int {
-		return cmp.Or(strings.Compare(a.Tenant, b.Tenant), strings.Compare(a.Collection, b.Collection), strings.Compare(a.Key.ID, b.Key.ID))
-	})
+	slices.SortStableFunc(sorted, func(a, b record.Operation) int { return a.Key.Compare(b.Key) })
 	var groups []group
 	for start, i := 0, 1; i <= len(sorted); i++ {
 		if i == len(sorted) || sorted[i].Key != sorted[start].Key {
