@@ -273,15 +273,24 @@ func (p *parser) rateLimit(e entry, what string) *Rate {
 	}
 	value, ok := p.scalar(writes, what+".writes")
 	text, _ := value.(string)
-	part := rateText.FindStringSubmatch(text)
-	if part == nil {
+	rate, err := ParseRate(text)
+	if err != nil {
 		if ok {
-			p.mistake(writes.line, what+".writes", "must be a number above 0 per second, minute or hour, such as 100/s, 5/m or 10/h")
+			p.mistake(writes.line, what+".writes", "%s", err)
 		}
 		return nil
 	}
-	n, _ := strconv.Atoi(part[1])
-	return &Rate{N: n, Per: map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[part[2]]}
+	return &rate
+}
+
+// ParseRate reads a rate such as 100/s, 5/m or 10/h.
+func ParseRate(text string) (Rate, error) {
+	part := rateText.FindStringSubmatch(text)
+	if part == nil {
+		return Rate{}, errors.New("must be a number above 0 per second, minute or hour, such as 100/s, 5/m or 10/h")
+	}
+	n, err := strconv.Atoi(part[1])
+	return Rate{N: n, Per: map[string]time.Duration{"s": time.Second, "m": time.Minute, "h": time.Hour}[part[2]]}, err
 }
 
 // indexes reads the list of fields to filter on quickly: fields that Filter takes.

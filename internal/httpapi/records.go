@@ -29,7 +29,7 @@ func (a *API) getRecord(c *collection.Collection) handler {
 			x.WriteHeader(http.StatusNotModified)
 			return nil
 		}
-		return writeBytes(x, http.StatusOK, appendRecord(nil, rec))
+		return writeBytes(x, http.StatusOK, rec.AppendJSON(nil))
 	}
 }
 
@@ -57,7 +57,7 @@ func (a *API) listRecords(c *collection.Collection) handler {
 		}
 		l := list{Items: make([]json.RawMessage, len(records))}
 		for i := range records {
-			l.Items[i] = appendRecord(nil, &records[i])
+			l.Items[i] = records[i].AppendJSON(nil)
 		}
 		if len(records) > 0 {
 			l.next(p, more, records[len(records)-1].CreatedBy)

@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"strconv"
@@ -41,11 +40,9 @@ type deliveryCounts struct {
 // timestamp is a time as the API writes it: RFC 3339, UTC, microseconds.
 type timestamp time.Time
 
-const timeFormat = "2006-01-02T15:04:05.000000Z"
-
 // MarshalJSON implements json.Marshaler.
 func (t timestamp) MarshalJSON() ([]byte, error) {
-	return time.Time(t).UTC().AppendFormat(nil, `"`+timeFormat+`"`), nil
+	return time.Time(t).UTC().AppendFormat(nil, `"`+record.TimeFormat+`"`), nil
 }
 
 func viewOf(s *record.Stored) operationView {
@@ -80,24 +77,8 @@ func appendQueued(b []byte, op *record.Operation) []byte {
 	b = append(append(b, `","action":"`...), op.Action...)
 	b = append(append(b, `","collection":"`...), op.Collection...)
 	b = append(append(b, `","record":"`...), op.Key.ID...)
-	b = record.AcceptedAt(op.ID).AppendFormat(append(b, `","status":"queued","accepted_at":"`...), timeFormat)
+	b = record.AcceptedAt(op.ID).AppendFormat(append(b, `","status":"queued","accepted_at":"`...), record.TimeFormat)
 	return append(b, `","stored_at":null,"version":null,"attempts":0,"error":null,"deliveries":{"pending":0,"delivered":0,"dead":0,"canceled":0}}`...)
-}
-
-// appendRecord appends a record as clients see it: the server's fields, then
-// its own as they were accepted, byte for byte.
-func appendRecord(b []byte, r *record.Record) []byte {
-	b = append(b, `{"id":`...)
-	b = strconv.AppendQuote(b, r.ID) // an ID has no character that JSON and Go quote differently
-	b = append(b, `,"version":`...)
-	b = strconv.AppendInt(b, r.Version, 10)
-	b = r.CreatedAt().AppendFormat(b, `,"created_at":"`+timeFormat+`"`)
-	b = r.UpdatedAt().AppendFormat(b, `,"updated_at":"`+timeFormat+`"`)
-	if fields := bytes.TrimPrefix(r.Data, []byte("{")); len(fields) > 1 {
-		b = append(b, ',')
-		return append(b, fields...)
-	}
-	return append(b, '}')
 }
 
 func etag(version int64) string { return `"` + strconv.FormatInt(version, 10) + `"` }

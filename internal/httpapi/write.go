@@ -187,7 +187,7 @@ func (a *API) answerEnded(ctx context.Context, x *exchange, w *accept.Accepted, 
 		status = http.StatusCreated
 		x.Header().Set("Location", recordPath(&ended.Record.Key))
 	}
-	return true, writeBytes(x, status, appendRecord(nil, ended.Record))
+	return true, writeBytes(x, status, ended.Record.AppendJSON(nil))
 }
 
 // recordID returns the {id} of the path, if it may be a record's.
