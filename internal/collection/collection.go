@@ -38,6 +38,14 @@ type Rate struct {
 	Per time.Duration
 }
 
+// String returns the rate as ParseRate reads it; "" for the zero Rate.
+func (r Rate) String() string {
+	if r.N == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d/%s", r.N, map[time.Duration]string{time.Second: "s", time.Minute: "m", time.Hour: "h"}[r.Per])
+}
+
 // RateLimit holds the limits of a collection; nil is none.
 type RateLimit struct {
 	Writes *Rate // per principal, else per client address

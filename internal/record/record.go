@@ -79,9 +79,10 @@ type Outcome struct {
 	Version   int64      // the record's version after it; 0 when Failed. A delete has the version it removed
 	Code      fault.Kind // why it failed
 	Detail    string
-	Created   bool    // the record did not exist before
-	Late      bool    // it took effect after an operation with a higher ID
-	Record    *Record // the record after it; for a delete, the last state; nil when Failed
+	Created   bool     // the record did not exist before
+	Late      bool     // it took effect after an operation with a higher ID
+	Record    *Record  // the record after it; for a delete, the last state; nil when Failed
+	Notify    []string // IDs of the subscriptions that its event is to be delivered to
 }
 
 // Stored is an operation as the store keeps it. One that is still in the queue

@@ -30,7 +30,8 @@ var errRaced = errors.New("raced")
 const maxRounds = 100
 
 // Apply stores operations (sorted by ID, each at most once) with their effects,
-// in one transaction. Those that the store knows already are left alone and left
+// and a pending delivery for every subscription that wants to know of one, in one
+// transaction. Those that the store knows already are left alone and left
 // out of the answer; fold is called for each record that the others touch, and
 // their outcomes are returned in ID order. attempts (by operation ID; 1 for those
 // it does not have) and now are stored with them. Of its errors Refused tells
@@ -42,7 +43,7 @@ func (s *Store) Apply(ctx context.Context, operations []record.Operation, attemp
 	}
 	ctx, cancel := context.WithTimeout(ctx, applyTimeout)
 	defer cancel()
-	a := application{dialect: s.dialect, operations: operations, attempts: attempts, now: now.UTC().Truncate(time.Microsecond), fold: fold}
+	a := application{store: s, dialect: s.dialect, operations: operations, attempts: attempts, now: now.UTC().Truncate(time.Microsecond), fold: fold}
 	for range maxRounds {
 		outcomes, err := a.round(ctx, s.writes)
 		switch {
@@ -65,6 +66,7 @@ func (s *Store) Apply(ctx context.Context, operations []record.Operation, attemp
 // guarded (the rows inserted are counted), and if they do not hold, the next
 // round is careful: it looks first.
 type application struct {
+	store      *Store
 	dialect    dialect
 	operations []record.Operation
 	attempts   map[string]int
@@ -112,6 +114,9 @@ func (a *application) round(ctx context.Context, db *sql.DB) ([]record.Outcome, 
 		if err := layers[i].write(ctx, tx, a.dialect); err != nil {
 			return nil, err
 		}
+	}
+	if err := a.store.announceOutcomes(ctx, tx, outcomes, a.now); err != nil {
+		return nil, err
 	}
 	return outcomes, tx.Commit()
 }

@@ -33,6 +33,16 @@ type dialect interface {
 	field(name string) string
 	literal(text string) string
 
+	// now is the expression for the database's own clock, some seconds from now.
+	now(ahead int) string
+	// at is how a time is given as a single argument.
+	at(t time.Time) any
+	// lockRow ends a statement that reads one row and locks it.
+	lockRow() string
+	// relaxed is an expression that, evaluated in a transaction, lets its commit
+	// return before it is on disk: for what a crash may undo.
+	relaxed() string
+
 	migrations() (directory string, d goose.Dialect, options []goose.ProviderOption)
 	// locker excludes other processes that migrate or make indexes.
 	locker(version int64) lock.SessionLocker
@@ -62,7 +72,7 @@ type querier interface {
 // and its value in each row.
 type column struct {
 	name, kind string
-	values     any // []string, []int64, [][]byte or []time.Time
+	values     any // []string, []int64, [][]byte, []bool or []time.Time
 }
 
 // pluck returns the column that has, for each of rows, what value says.
@@ -96,6 +106,24 @@ func (a *arguments) add(v any) string {
 
 // instant scans a time: SQLite keeps text.
 type instant struct{ time.Time }
+
+// never is the time that stands for none, in columns that have no NULL.
+var never = time.Unix(0, 0).UTC()
+
+// orNever is t as it is kept, and orZero as it is read.
+func orNever(t time.Time) time.Time {
+	if t.IsZero() {
+		return never
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+func (i *instant) orZero() time.Time {
+	if i.Time.Equal(never) {
+		return time.Time{}
+	}
+	return i.Time
+}
 
 // timeLayout has a fixed width, so that the text sorts as the times do.
 const timeLayout = "2006-01-02T15:04:05.000000Z07:00"

@@ -109,6 +109,19 @@ func (postgresDialect) forUpdate() string {
 	return " ORDER BY records.tenant, records.collection, records.id FOR UPDATE OF records"
 }
 
+func (postgresDialect) now(ahead int) string {
+	if ahead == 0 {
+		return "clock_timestamp()"
+	}
+	return fmt.Sprintf("clock_timestamp() + interval '%d s'", ahead)
+}
+
+func (postgresDialect) at(t time.Time) any { return t.UTC() }
+
+func (postgresDialect) lockRow() string { return " FOR UPDATE" }
+
+func (postgresDialect) relaxed() string { return "set_config('synchronous_commit', 'off', true)" }
+
 func (postgresDialect) by(string) string { return "" }
 
 func (d postgresDialect) field(name string) string {

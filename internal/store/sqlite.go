@@ -117,6 +117,8 @@ func (c *column) length() int {
 		return len(v)
 	case []time.Time:
 		return len(v)
+	case []bool:
+		return len(v)
 	}
 	panic(fmt.Sprintf("store: a column of %T", c.values))
 }
@@ -133,6 +135,8 @@ func (c *column) sqlite(row int) any {
 		return string(v[row])
 	case []time.Time:
 		return v[row].UTC().Format(timeLayout)
+	case []bool:
+		return v[row]
 	}
 	panic(fmt.Sprintf("store: a column of %T", c.values))
 }
@@ -166,6 +170,16 @@ func (sqliteDialect) begin(ctx context.Context, db *sql.DB) (*sql.Tx, error) {
 }
 
 func (sqliteDialect) forUpdate() string { return "" }
+
+func (sqliteDialect) now(ahead int) string {
+	return fmt.Sprintf("strftime('%%Y-%%m-%%dT%%H:%%M:%%f000Z', 'now', '%+d seconds')", ahead)
+}
+
+func (sqliteDialect) at(t time.Time) any { return t.UTC().Format(timeLayout) }
+
+func (sqliteDialect) lockRow() string { return "" }
+
+func (sqliteDialect) relaxed() string { return "''" }
 
 // by is for a planner without statistics, which takes the primary key for all.
 func (sqliteDialect) by(index string) string {

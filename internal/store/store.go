@@ -44,6 +44,7 @@ type Store struct {
 	migrations    fs.FS
 	version       int64 // of the schema, as this program needs it
 	log           *slog.Logger
+	subscribers   subscribers
 }
 
 // Open returns the store at url: postgres://…, postgresql://… or sqlite:PATH.

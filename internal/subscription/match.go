@@ -17,10 +17,10 @@ const all = "*"
 
 // CheckPattern says why pattern is not one of
 //
-//	*                 every event but <collection>.failed
-//	messages.*        messages.created, .updated and .deleted
-//	messages.created  (or updated, deleted, failed) that alone
-//	subscription.*    subscription.disabled, which may be named, too
+//   - every event but <collection>.failed
+//     messages.*        messages.created, .updated and .deleted
+//     messages.created  (or updated, deleted, failed) that alone
+//     subscription.*    subscription.disabled, which may be named, too
 //
 // known says whether there is a collection of that name.
 func CheckPattern(pattern string, known func(collection string) bool) error {
