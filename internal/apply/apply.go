@@ -18,6 +18,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/queue"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
+	"github.com/waybill-dev/waybill/internal/subscription"
 	"github.com/waybill-dev/waybill/tasks"
 )
 
@@ -64,6 +65,9 @@ type Options struct {
 	Logger      *slog.Logger
 	Observer    Observer
 	Down        func(error) // told when the store cannot be reached
+	// Wake has somebody look after subscriptions that have new deliveries. What it
+	// loses is found by a sweep; nil loses all.
+	Wake func(context.Context, ...subscription.Key)
 }
 
 // Handler applies write:apply tasks. It implements asynq.Handler and is safe
@@ -96,6 +100,9 @@ func New(q Queue, s Store, u UnderWay, p Publisher, collections *collection.Set,
 	}
 	if o.Observer == nil {
 		o.Observer = unobserved{}
+	}
+	if o.Wake == nil {
+		o.Wake = func(context.Context, ...subscription.Key) {}
 	}
 	if o.Down == nil {
 		o.Down = func(error) {}

@@ -9,6 +9,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
+	"github.com/waybill-dev/waybill/internal/subscription"
 	"github.com/waybill-dev/waybill/tasks"
 )
 
@@ -88,8 +89,8 @@ func (h *Handler) report(outcomes []record.Outcome) {
 	}
 }
 
-// settle follows a commit: the operations are under way no more, and whoever
-// waits is told. Where only a part was committed (failure), just that part is.
+// settle follows a commit: the operations are under way no more, whoever waits is
+// told, and deliveries begin. Where only a part was committed (failure), just that part is.
 func (h *Handler) settle(ctx context.Context, operations []record.Operation, outcomes []record.Outcome, failure error) error {
 	var marks []accept.Mark
 	if failure == nil { // also those that were known before: their marks may have outlived a crash
@@ -99,6 +100,9 @@ func (h *Handler) settle(ctx context.Context, operations []record.Operation, out
 			}
 		}
 	}
+	if keys := toWake(outcomes); len(keys) > 0 {
+		h.o.Wake(ctx, keys...)
+	}
 	for i := range outcomes {
 		if o := &outcomes[i]; o.Operation.Reply != "" {
 			if err := h.publisher.Publish(ctx, o.Operation.Reply, wire(o)); err != nil {
@@ -107,6 +111,21 @@ func (h *Handler) settle(ctx context.Context, operations []record.Operation, out
 		}
 	}
 	return h.underWay.Clear(ctx, marks...)
+}
+
+// toWake returns the subscriptions that have new deliveries, each once.
+func toWake(outcomes []record.Outcome) []subscription.Key {
+	var keys []subscription.Key
+	seen := map[subscription.Key]bool{}
+	for i := range outcomes {
+		for _, id := range outcomes[i].Notify {
+			if key := (subscription.Key{Tenant: outcomes[i].Operation.Tenant, ID: id}); !seen[key] {
+				seen[key] = true
+				keys = append(keys, key)
+			}
+		}
+	}
+	return keys
 }
 
 // wire returns an outcome as it is published.

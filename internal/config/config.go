@@ -7,30 +7,43 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/netip"
+	"net/url"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/caarlos0/env/v11"
 
 	"github.com/waybill-dev/waybill/internal/collection"
+	"github.com/waybill-dev/waybill/internal/secret"
 )
 
 // Config is the environment of a process. Fields with a secret may be given by
 // file: NAME_FILE names a file that holds the value of NAME.
 type Config struct {
-	RedisURL        string        `env:"REDIS_URL" secret:"true" doc:"Redis, which holds the queue: redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://. Required by api and worker."`
-	DatabaseURL     string        `env:"DATABASE_URL" secret:"true" doc:"The store: postgres://… or sqlite:PATH. Required by api and worker."`
-	Listen          string        `env:"WAYBILL_LISTEN" envDefault:"127.0.0.1:8080" doc:"Address of the public API."`
-	OpsListen       string        `env:"WAYBILL_OPS_LISTEN" doc:"Address for operators: /metrics, /livez, /readyz, /debug/pprof. Default 127.0.0.1:8081, for a worker 127.0.0.1:8082."`
-	File            string        `env:"WAYBILL_CONFIG" doc:"The collections. Default waybill.yaml if there is one, else the built-in messages and todos."`
-	Data            string        `env:"WAYBILL_DATA" envDefault:"./data" doc:"Where waybill up keeps everything."`
-	Concurrency     int           `env:"WAYBILL_CONCURRENCY" envDefault:"4" doc:"Batches that a worker applies at a time, each on a database connection of its own."`
-	MaxBody         int64         `env:"WAYBILL_MAX_BODY" envDefault:"262144" doc:"Largest body of one record, in bytes."`
-	ShutdownTimeout time.Duration `env:"WAYBILL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a process may take to finish what it has in hand."`
-	LogLevel        string        `env:"WAYBILL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
-	LogFormat       string        `env:"WAYBILL_LOG_FORMAT" envDefault:"text" doc:"text or json."`
+	RedisURL        string          `env:"REDIS_URL" secret:"true" doc:"Redis, which holds the queue: redis://, rediss://, unix://, redis-sentinel:// or redis-cluster://. Required by api and worker."`
+	DatabaseURL     string          `env:"DATABASE_URL" secret:"true" doc:"The store: postgres://… or sqlite:PATH. Required by api and worker."`
+	Listen          string          `env:"WAYBILL_LISTEN" envDefault:"127.0.0.1:8080" doc:"Address of the public API."`
+	OpsListen       string          `env:"WAYBILL_OPS_LISTEN" doc:"Address for operators: /metrics, /livez, /readyz, /debug/pprof. Default 127.0.0.1:8081, for a worker 127.0.0.1:8082."`
+	File            string          `env:"WAYBILL_CONFIG" doc:"The collections. Default waybill.yaml if there is one, else the built-in messages and todos."`
+	Data            string          `env:"WAYBILL_DATA" envDefault:"./data" doc:"Where waybill up keeps everything."`
+	Concurrency     int             `env:"WAYBILL_CONCURRENCY" envDefault:"4" doc:"Batches that a worker applies at a time, each on a database connection of its own."`
+	Deliveries      int             `env:"WAYBILL_DELIVERY_CONCURRENCY" envDefault:"2048" doc:"Attempts at deliveries that a worker makes at a time, over all subscriptions."`
+	Secret          string          `env:"WAYBILL_SECRET" secret:"true" doc:"Seals the secrets of subscriptions, 32 bytes or more, the same for all processes. Without it there can be no subscriptions. waybill up makes one and keeps it under WAYBILL_DATA."`
+	PublicURL       *url.URL        `env:"WAYBILL_PUBLIC_URL" doc:"Where the public API is reached from outside, such as https://waybill.example.com: links in e-mails lead there."`
+	Retries         []time.Duration `env:"WAYBILL_WEBHOOK_RETRIES" envDefault:"5s,5m,30m,2h,5h,10h,10h" doc:"How long after each failed attempt the next one is made, ±20 %; after the last the delivery is dead. For all channels."`
+	AllowCIDRs      []netip.Prefix  `env:"WAYBILL_WEBHOOK_ALLOW_CIDRS" doc:"Private address ranges that webhooks may reach, separated by commas. None by default; waybill up allows the loopback."`
+	HTTPSOnly       bool            `env:"WAYBILL_WEBHOOK_HTTPS_ONLY" envDefault:"false" doc:"Refuse webhooks to http:// addresses."`
+	Proxy           *url.URL        `env:"WAYBILL_WEBHOOK_PROXY" secret:"true" doc:"HTTP proxy for webhooks, http://user:password@host:port. The environment's usual proxy variables are not read."`
+	SMTPURL         string          `env:"SMTP_URL" secret:"true" doc:"Mail server for e-mail subscriptions: smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465. ?tls=required, opportunistic or none overrides."`
+	SMTPFrom        string          `env:"SMTP_FROM" doc:"Sender's address of e-mails; needed with SMTP_URL."`
+	MaxBody         int64           `env:"WAYBILL_MAX_BODY" envDefault:"262144" doc:"Largest body of one record, in bytes."`
+	ShutdownTimeout time.Duration   `env:"WAYBILL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a process may take to finish what it has in hand."`
+	LogLevel        string          `env:"WAYBILL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
+	LogFormat       string          `env:"WAYBILL_LOG_FORMAT" envDefault:"text" doc:"text or json."`
 }
 
 // FromEnv reads the settings from environment, a list of NAME=value.
@@ -69,6 +82,24 @@ func named(err error) error {
 	return errors.Join(texts...)
 }
 
+// address parses an http or https URL. Its errors would show what may be secret.
+func address(text string) (*url.URL, bool) {
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, false
+	}
+	return u, true
+}
+
+// WebhookProxy returns WAYBILL_WEBHOOK_PROXY, nil for none.
+func (c *Config) WebhookProxy() *url.URL {
+	u, _ := address(c.Proxy)
+	return u
+}
+
+// maxRetry is the longest time between two attempts: a week.
+const maxRetry = 7 * 24 * time.Hour
+
 func (c *Config) validate() error {
 	var all []error
 	if c.Concurrency < 1 || c.Concurrency > 256 {
@@ -76,6 +107,24 @@ func (c *Config) validate() error {
 	}
 	if c.MaxBody < 1024 || c.MaxBody > 16<<20 {
 		all = append(all, errors.New("WAYBILL_MAX_BODY must be from 1024 to 16777216 bytes"))
+	}
+	if c.Deliveries < 1 || c.Deliveries > 100_000 {
+		all = append(all, errors.New("WAYBILL_DELIVERY_CONCURRENCY must be from 1 to 100000"))
+	}
+	if c.Secret != "" && len(c.Secret) < secret.MinBytes {
+		all = append(all, fmt.Errorf("WAYBILL_SECRET must have at least %d bytes", secret.MinBytes))
+	}
+	if u, ok := address(c.PublicURL); c.PublicURL != "" && (!ok || u.RawQuery != "" || u.Fragment != "" || u.User != nil) {
+		all = append(all, errors.New("WAYBILL_PUBLIC_URL must be http://host or https://host, with a path perhaps"))
+	}
+	if _, ok := address(c.Proxy); c.Proxy != "" && !ok {
+		all = append(all, errors.New("WAYBILL_WEBHOOK_PROXY must be http://host:port or https://host:port"))
+	}
+	if len(c.Retries) > 50 || slices.ContainsFunc(c.Retries, func(d time.Duration) bool { return d <= 0 || d > maxRetry }) {
+		all = append(all, errors.New("WAYBILL_WEBHOOK_RETRIES must be at most 50 durations above 0, of at most 168h"))
+	}
+	if c.SMTPURL != "" && c.SMTPFrom == "" {
+		all = append(all, errors.New("SMTP_FROM is needed with SMTP_URL"))
 	}
 	if c.ShutdownTimeout < time.Second {
 		all = append(all, errors.New("WAYBILL_SHUTDOWN_TIMEOUT must be at least 1s"))

@@ -1,6 +1,7 @@
 package config_test
 
 import (
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -13,11 +14,14 @@ import (
 	"github.com/waybill-dev/waybill/internal/config"
 )
 
+var prefixes = cmp.Comparer(func(a, b netip.Prefix) bool { return a == b })
+
 func TestFromEnv_Defaults(t *testing.T) {
 	t.Parallel()
 	want := config.Config{
 		Listen: "127.0.0.1:8080", Data: "./data", Concurrency: 4, MaxBody: 256 << 10,
-		ShutdownTimeout: 20 * time.Second, LogLevel: "info", LogFormat: "text",
+		ShutdownTimeout: 20 * time.Second, LogLevel: "info", LogFormat: "text", Deliveries: 2048,
+		Retries: []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour},
 	}
 	for name, environment := range map[string][]string{
 		"nothing set":      nil,
@@ -28,7 +32,7 @@ func TestFromEnv_Defaults(t *testing.T) {
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		if d := cmp.Diff(want, got); d != "" {
+		if d := cmp.Diff(want, got, prefixes); d != "" {
 			t.Errorf("%s (-want +got):\n%s", name, d)
 		}
 	}
@@ -40,6 +44,9 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		"REDIS_URL=redis://r:6379/1?a=b", "DATABASE_URL=sqlite:x", "WAYBILL_LISTEN=:80", "WAYBILL_OPS_LISTEN=:81",
 		"WAYBILL_CONFIG=/etc/w.yaml", "WAYBILL_DATA=/var/w", "WAYBILL_CONCURRENCY=256", "WAYBILL_MAX_BODY=1024",
 		"WAYBILL_SHUTDOWN_TIMEOUT=1m30s", "WAYBILL_LOG_LEVEL=debug", "WAYBILL_LOG_FORMAT=json",
+		"WAYBILL_DELIVERY_CONCURRENCY=7", "WAYBILL_SECRET=" + strings.Repeat("s", 32), "WAYBILL_PUBLIC_URL=https://w.example/x",
+		"WAYBILL_WEBHOOK_RETRIES=1s,2m", "WAYBILL_WEBHOOK_ALLOW_CIDRS=10.0.0.0/8,::1/128", "WAYBILL_WEBHOOK_HTTPS_ONLY=true",
+		"WAYBILL_WEBHOOK_PROXY=http://u:p@proxy:3128", "SMTP_URL=smtp://mail:25", "SMTP_FROM=w@example.com",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -47,8 +54,11 @@ func TestFromEnv_EverySetting(t *testing.T) {
 	want := config.Config{
 		RedisURL: "redis://r:6379/1?a=b", DatabaseURL: "sqlite:x", Listen: ":80", OpsListen: ":81", File: "/etc/w.yaml", Data: "/var/w",
 		Concurrency: 256, MaxBody: 1024, ShutdownTimeout: 90 * time.Second, LogLevel: "debug", LogFormat: "json",
+		Deliveries: 7, Secret: strings.Repeat("s", 32), PublicURL: "https://w.example/x", Retries: []time.Duration{time.Second, 2 * time.Minute},
+		AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, HTTPSOnly: true,
+		Proxy: "http://u:p@proxy:3128", SMTPURL: "smtp://mail:25", SMTPFrom: "w@example.com",
 	}
-	if d := cmp.Diff(want, got); d != "" {
+	if d := cmp.Diff(want, got, prefixes); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
 	}
 	for _, f := range reflect.VisibleFields(reflect.TypeFor[config.Config]()) {
@@ -64,6 +74,9 @@ func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
 		"WAYBILL_CONCURRENCY=0", "WAYBILL_CONCURRENCY=257", "WAYBILL_CONCURRENCY=many", "WAYBILL_CONCURRENCY=-1", "WAYBILL_CONCURRENCY=1.5",
 		"WAYBILL_MAX_BODY=1023", "WAYBILL_MAX_BODY=16777217", "WAYBILL_MAX_BODY=1MB",
 		"WAYBILL_SHUTDOWN_TIMEOUT=999ms", "WAYBILL_SHUTDOWN_TIMEOUT=20", "WAYBILL_SHUTDOWN_TIMEOUT=-5s",
+		"WAYBILL_DELIVERY_CONCURRENCY=0", "WAYBILL_SECRET=short", "WAYBILL_PUBLIC_URL=w.example", "WAYBILL_PUBLIC_URL=https://u:p@w.example",
+		"WAYBILL_WEBHOOK_RETRIES=5", "WAYBILL_WEBHOOK_RETRIES=5s,0s", "WAYBILL_WEBHOOK_RETRIES=-1s", "WAYBILL_WEBHOOK_RETRIES=169h", "WAYBILL_WEBHOOK_RETRIES=5s,,5s",
+		"WAYBILL_WEBHOOK_ALLOW_CIDRS=10.0.0.0", "WAYBILL_WEBHOOK_HTTPS_ONLY=perhaps", "WAYBILL_WEBHOOK_PROXY=socks5://x:1", "SMTP_URL=smtp://mail",
 	} {
 		_, err := config.FromEnv([]string{bad})
 		name, _, _ := strings.Cut(bad, "=")

@@ -261,18 +261,29 @@ func (s *Store) outcomeColumns(ctx context.Context, tx *sql.Tx, in []Tried) ([]c
 	}, nil
 }
 
+// pendingOf begins the condition that a subscription has pending deliveries.
+const pendingOf = "EXISTS (SELECT 1 FROM deliveries AS d WHERE d.tenant = p.tenant AND d.subscription = p.subscription AND d.status = 'pending'"
+
+// Tidy forgets the dispatches of subscriptions that were deleted a minute ago and
+// have nothing pending. Before that, a transaction that still saw one may make a
+// delivery, which Overdue must find.
+func (s *Store) Tidy(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	_, err := s.writes.ExecContext(ctx, "DELETE FROM dispatches AS p WHERE p.owner = '' AND p.lease_until < "+s.dialect.now(-60)+
+		" AND NOT EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.tenant = p.tenant AND s.id = p.subscription) AND NOT "+pendingOf+")")
+	return asFault(err)
+}
+
 // Overdue returns the subscriptions that somebody should look after, though
 // nobody does: a delivery has been due for a second, or is still pending though
 // the subscription is disabled or deleted.
 func (s *Store) Overdue(ctx context.Context) (keys []subscription.Key, err error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	pending := " EXISTS (SELECT 1 FROM deliveries AS d WHERE d.tenant = p.tenant AND d.subscription = p.subscription AND d.status = 'pending'"
 	rows, err := s.reads.QueryContext(ctx, "SELECT p.tenant, p.subscription FROM dispatches AS p WHERE (p.owner = '' OR p.lease_until < "+s.dialect.now(0)+
-		") AND ("+pending+" AND d.next_at <= "+s.dialect.now(-1)+")"+
-		" OR NOT EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.tenant = p.tenant AND s.id = p.subscription AND s.enabled)"+
-		" AND ("+pending+") OR p.lease_until < "+s.dialect.now(-60)+
-		" AND NOT EXISTS (SELECT 1 FROM subscriptions AS s WHERE s.tenant = p.tenant AND s.id = p.subscription)))")
+		") AND ("+pendingOf+" AND d.next_at <= "+s.dialect.now(-1)+") OR "+pendingOf+") AND NOT EXISTS"+
+		" (SELECT 1 FROM subscriptions AS s WHERE s.tenant = p.tenant AND s.id = p.subscription AND s.enabled))")
 	if err != nil {
 		return nil, unavailable(err)
 	}
@@ -330,4 +341,24 @@ func (s *Store) announceNotice(ctx context.Context, tx *sql.Tx, about *subscript
 		}
 	}
 	return told, s.insertEvents(ctx, tx, []subscription.Event{e}, deliveries)
+}
+
+// Abandon gives up all leases of owner, whatever is due, and returns whose.
+func (s *Store) Abandon(ctx context.Context, owner string) (keys []subscription.Key, err error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	rows, err := s.writes.QueryContext(ctx, "UPDATE dispatches SET owner = '' WHERE owner = $1 RETURNING tenant, subscription", owner)
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	err = eachRow(rows, func(rows *sql.Rows) error {
+		var k subscription.Key
+		err := rows.Scan(&k.Tenant, &k.ID)
+		keys = append(keys, k)
+		return err
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return keys, nil
 }

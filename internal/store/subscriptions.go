@@ -204,25 +204,25 @@ func (s *Store) DeleteSubscription(ctx context.Context, key subscription.Key) er
 		if _, err := tx.ExecContext(ctx, "DELETE FROM subscriptions WHERE tenant = $1 AND id = $2", key.Tenant, key.ID); err != nil {
 			return err
 		}
-		_, err := s.cancelPending(ctx, tx, key)
+		// From now on Tidy counts.
+		_, err := tx.ExecContext(ctx, "UPDATE dispatches SET lease_until = "+s.dialect.now(0)+" WHERE tenant = $1 AND subscription = $2 AND owner = ''", key.Tenant, key.ID)
+		if err != nil {
+			return err
+		}
+		_, err = s.cancelPending(ctx, tx, key)
 		return err
 	})
 }
 
 // CancelPending cancels pending deliveries of a subscription that is disabled or
-// deleted, a bounded number, and returns how many. Of a deleted one without any
-// left, nothing remains to be done.
+// deleted, a bounded number, and returns how many.
 func (s *Store) CancelPending(ctx context.Context, key subscription.Key) (canceled int64, err error) {
 	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		sub, err := s.subscription(ctx, tx, key, s.dialect.lockRow())
-		gone := fault.KindOf(err) == fault.NotFound
-		if err != nil && !gone || err == nil && sub.Enabled {
+		if err != nil && fault.KindOf(err) != fault.NotFound || err == nil && sub.Enabled {
 			return err
 		}
-		if canceled, err = s.cancelPending(ctx, tx, key); err != nil || canceled > 0 || !gone {
-			return err
-		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM dispatches WHERE tenant = $1 AND subscription = $2 AND lease_until < "+s.dialect.now(-60), key.Tenant, key.ID)
+		canceled, err = s.cancelPending(ctx, tx, key)
 		return err
 	})
 	return canceled, err

@@ -11,6 +11,7 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
 // Metrics are the process's metrics, in a registry of their own. It is the
@@ -31,6 +32,12 @@ type Metrics struct {
 	stale         prometheus.Counter
 	retried       *prometheus.CounterVec
 	recovered     prometheus.Counter
+
+	deliveries      *prometheus.CounterVec
+	attempt         *prometheus.HistogramVec
+	storeToDelivery prometheus.Histogram
+	disabled        *prometheus.CounterVec
+	swept           prometheus.Counter
 }
 
 var latencyBuckets = []float64{.001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60, 300, 3600}
@@ -70,6 +77,13 @@ func NewMetrics(version string) *Metrics {
 		stale:      counter("waybill_stale_dropped_total", "Operations stamped and never enqueued, found and dropped.").WithLabelValues(),
 		retried:    counter("waybill_apply_retries_total", "Tries at a batch that failed and are repeated.", "reason"),
 		recovered:  counter("waybill_tasks_recovered_total", "Tasks that a lost worker had in hand, back in the queue.").WithLabelValues(),
+
+		deliveries: counter("waybill_deliveries_total", "Attempts at deliveries, by what became of the delivery: delivered, retried, dead.", "channel", "outcome"),
+		attempt:    histogram("waybill_delivery_attempt_seconds", "How long an attempt took, to the end of the answer.", latencyBuckets, "channel"),
+		storeToDelivery: histogram("waybill_store_to_delivery_seconds", "From the commit of a write to its delivery, by the clocks of both workers.",
+			latencyBuckets).WithLabelValues().(prometheus.Histogram),
+		disabled: counter("waybill_subscriptions_disabled_total", "Subscriptions disabled because their receiver is gone or always fails.", "reason"),
+		swept:    counter("waybill_deliveries_swept_total", "Subscriptions with overdue deliveries that nobody looked after: a worker died, or Redis lost data.").WithLabelValues(),
 	}
 }
 
@@ -129,3 +143,18 @@ func (m *Metrics) Retried(err error) { m.retried.WithLabelValues(string(fault.Ki
 
 // Recovered counts tasks of lost workers that came back.
 func (m *Metrics) Recovered(tasks int) { m.recovered.Add(float64(tasks)) }
+
+// Attempted implements notify.Observer.
+func (m *Metrics) Attempted(c subscription.Channel, outcome string, took time.Duration) {
+	m.deliveries.WithLabelValues(string(c), outcome).Inc()
+	m.attempt.WithLabelValues(string(c)).Observe(took.Seconds())
+}
+
+// Delivered implements notify.Observer.
+func (m *Metrics) Delivered(after time.Duration) { m.storeToDelivery.Observe(max(0, after.Seconds())) }
+
+// Disabled implements notify.Observer.
+func (m *Metrics) Disabled(reason string) { m.disabled.WithLabelValues(reason).Inc() }
+
+// Swept implements notify.Observer.
+func (m *Metrics) Swept(subscriptions int) { m.swept.Add(float64(subscriptions)) }
