@@ -33,11 +33,11 @@ type Config struct {
 	Concurrency     int             `env:"WAYBILL_CONCURRENCY" envDefault:"4" doc:"Batches that a worker applies at a time, each on a database connection of its own."`
 	Deliveries      int             `env:"WAYBILL_DELIVERY_CONCURRENCY" envDefault:"2048" doc:"Attempts at deliveries that a worker makes at a time, over all subscriptions."`
 	Secret          string          `env:"WAYBILL_SECRET" secret:"true" doc:"Seals the secrets of subscriptions, 32 bytes or more, the same for all processes. Without it there can be no subscriptions. waybill up makes one and keeps it under WAYBILL_DATA."`
-	PublicURL       *url.URL        `env:"WAYBILL_PUBLIC_URL" doc:"Where the public API is reached from outside, such as https://waybill.example.com: links in e-mails lead there."`
+	PublicURL       string          `env:"WAYBILL_PUBLIC_URL" doc:"Where the public API is reached from outside, such as https://waybill.example.com: links in e-mails lead there."`
 	Retries         []time.Duration `env:"WAYBILL_WEBHOOK_RETRIES" envDefault:"5s,5m,30m,2h,5h,10h,10h" doc:"How long after each failed attempt the next one is made, ±20 %; after the last the delivery is dead. For all channels."`
 	AllowCIDRs      []netip.Prefix  `env:"WAYBILL_WEBHOOK_ALLOW_CIDRS" doc:"Private address ranges that webhooks may reach, separated by commas. None by default; waybill up allows the loopback."`
 	HTTPSOnly       bool            `env:"WAYBILL_WEBHOOK_HTTPS_ONLY" envDefault:"false" doc:"Refuse webhooks to http:// addresses."`
-	Proxy           *url.URL        `env:"WAYBILL_WEBHOOK_PROXY" secret:"true" doc:"HTTP proxy for webhooks, http://user:password@host:port. The environment's usual proxy variables are not read."`
+	Proxy           string          `env:"WAYBILL_WEBHOOK_PROXY" secret:"true" doc:"HTTP proxy for webhooks, http://user:password@host:port. The environment's usual proxy variables are not read."`
 	SMTPURL         string          `env:"SMTP_URL" secret:"true" doc:"Mail server for e-mail subscriptions: smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465. ?tls=required, opportunistic or none overrides."`
 	SMTPFrom        string          `env:"SMTP_FROM" doc:"Sender's address of e-mails; needed with SMTP_URL."`
 	MaxBody         int64           `env:"WAYBILL_MAX_BODY" envDefault:"262144" doc:"Largest body of one record, in bytes."`
