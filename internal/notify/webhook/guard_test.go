@@ -85,7 +85,7 @@ var hosts = []struct {
 	{"unknown.example", "no such host"},
 	{"metadata.google.internal", "no such host"},
 	{"127.0.0.1", "the address 127.0.0.1 is not allowed"},
-	{"127.0.0.1.", "digits"},
+	{"127.0.0.1.", "the address 127.0.0.1 is not allowed"},
 	{"127.1", "digits"},
 	{"127.0.1", "digits"},
 	{"127.000.000.001", "digits"},
@@ -131,8 +131,11 @@ var hosts = []struct {
 	{"[::1%25lo]", "zone"},
 	{"[127.0.0.1]", "not a URL"},
 	{"[::1", "not a URL"},
-	{"a..b", "neither a name nor an address"},
 	{"xn--a", "neither a name nor an address"},
+	{"a..b", "neither a name nor an address"},
+	{".a", "neither a name nor an address"},
+	{strings.Repeat("x", 64) + ".example", "neither a name nor an address"},
+	{strings.Repeat("x.", 127) + "example", "neither a name nor an address"},
 	{"a b", "not a URL"},
 	{"%31%32%37.0.0.1", "not a URL"},
 	{".", "no host"},
@@ -197,7 +200,10 @@ func TestSender_IsGuarded(t *testing.T) {
 		if result.OK || result.Status != 0 {
 			t.Errorf("%s: %+v", h.host, result)
 		}
-		if strings.HasPrefix(h.want, "the address ") && h.host != "a.localhost" && !strings.HasSuffix(result.Error, "is not allowed") {
+		if strings.HasSuffix(h.host, ".") || h.host == "a.localhost" {
+			continue // Go's resolver finds no such name, which is as well
+		}
+		if strings.HasPrefix(h.want, "the address ") && !strings.HasSuffix(result.Error, "is not allowed") {
 			t.Errorf("%s: Error %q, want %q", h.host, result.Error, h.want)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -84,7 +85,8 @@ var (
 )
 
 // canonicalHost returns a host as the resolver is to be asked for it: an address
-// in its usual form, or a name in lower-case ASCII.
+// in its usual form, or a name in lower-case ASCII without a dot at its end, which
+// certificates don't have.
 func canonicalHost(host string) (string, error) {
 	if host == "" {
 		return "", errNoHost
@@ -106,8 +108,11 @@ func canonicalHost(host string) (string, error) {
 			return "", err
 		}
 	}
-	if strings.Trim(ascii, ".") == "" {
+	if ascii = strings.TrimSuffix(ascii, "."); ascii == "" {
 		return "", errNoHost
+	}
+	if len(ascii) > 253 || slices.ContainsFunc(strings.Split(ascii, "."), func(l string) bool { return l == "" || len(l) > 63 }) {
+		return "", errHostName
 	}
 	if !numeric(ascii) {
 		return ascii, nil
@@ -133,7 +138,6 @@ func underscored(host string) (string, error) {
 // numeric says whether a host would be read as an IPv4 address by some resolver
 // (inet_aton: 127.1, 0x7f.1, 017700000001, 2130706433): its last label is a number.
 func numeric(host string) bool {
-	host = strings.TrimSuffix(host, ".")
 	last := host[strings.LastIndexByte(host, '.')+1:]
 	if strings.HasPrefix(last, "0x") {
 		last = last[2:]
@@ -147,7 +151,7 @@ func numeric(host string) bool {
 func (c *Channel) checkHost(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, lookUp)
 	defer cancel()
-	if name := strings.TrimSuffix(host, "."); name == "localhost" || strings.HasSuffix(name, ".localhost") {
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
 		if err := c.guard.refuse(loopback, false); err != nil {
 			return unreachable(err)
 		}

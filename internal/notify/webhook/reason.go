@@ -94,9 +94,6 @@ func ofConnection(err error) string {
 }
 
 func ofTLS(err error) string {
-	if errors.Is(err, http.ErrSchemeMismatch) {
-		return "TLS: the answer is plain HTTP"
-	}
 	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
 		return "TLS: certificate signed by unknown authority"
 	}
@@ -112,7 +109,10 @@ func ofTLS(err error) string {
 	if _, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
 		return "TLS: certificate is not valid"
 	}
-	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+	if e, ok := errors.AsType[tls.RecordHeaderError](err); ok {
+		if string(e.RecordHeader[:]) == "HTTP/" {
+			return "TLS: the answer is plain HTTP"
+		}
 		return "TLS: the answer is not TLS"
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && strings.HasPrefix(e.Err.Error(), "tls: ") {
@@ -130,13 +130,13 @@ func ofAnswer(err error) string {
 	switch {
 	case strings.Contains(text, "response headers exceeded"), strings.Contains(text, "header list too large"):
 		return fmt.Sprintf("the headers of the answer are larger than %d KiB", mostHeader>>10)
-	case strings.Contains(text, "server closed idle connection"), strings.Contains(text, "connection broken"):
-		return "connection closed without an answer"
 	case strings.Contains(text, "malformed"), strings.Contains(text, "bad "), strings.Contains(text, "invalid"),
 		strings.Contains(text, "unsupported"), strings.Contains(text, "too many"):
 		return "the answer is not HTTP"
 	case strings.Contains(text, "stream error"), strings.Contains(text, "connection error"), strings.Contains(text, "GOAWAY"):
 		return "HTTP/2: the receiver broke the request off"
+	case strings.Contains(text, "server closed idle connection"), strings.Contains(text, "connection broken"):
+		return "connection closed without an answer"
 	}
 	return ""
 }
