@@ -1,0 +1,77 @@
+package webhook
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"time"
+
+	"github.com/waybill-dev/waybill/internal/secret"
+)
+
+const (
+	// mask stands for a header's value: shown instead of it, and given for "as it is".
+	mask = "***"
+	// overlap is how long a secret signs on after it was replaced.
+	overlap = 24 * time.Hour
+	// mostSecrets bounds the signature header of a subscription that is rotated
+	// over and over: beyond it the oldest goes early.
+	mostSecrets = 8
+	// secretBytes is the size of a new secret; Standard Webhooks asks for 24 to 64.
+	secretBytes  = 32
+	secretPrefix = "whsec_"
+)
+
+// settings are what is kept, sealed, of a subscription's channel.
+type settings struct {
+	URL     string            `json:"url"`
+	Headers map[string]string `json:"headers,omitempty"`
+	Secrets []signingSecret   `json:"secrets"` // never empty; the first is the current one
+}
+
+// signingSecret signs until a time; the zero time is for ever.
+type signingSecret struct {
+	Secret string    `json:"secret"`
+	Until  time.Time `json:"until,omitzero"`
+}
+
+func (s *signingSecret) valid(now time.Time) bool { return s.Until.IsZero() || now.Before(s.Until) }
+
+// errSettings has no cause: an error of the decoder could show what is sealed.
+var errSettings = errors.New("the settings of a webhook cannot be read")
+
+func parseSettings(b []byte) (*settings, error) {
+	var s settings
+	if json.Unmarshal(b, &s) != nil || s.URL == "" || len(s.Secrets) == 0 {
+		return nil, errSettings
+	}
+	return &s, nil
+}
+
+// rotate puts a new secret before the others and gives the one that it replaces
+// an end. Secrets past theirs are dropped.
+func (s *settings) rotate(now time.Time) {
+	fresh := secretPrefix + base64.StdEncoding.EncodeToString(secret.Random(secretBytes))
+	secrets := []signingSecret{{Secret: fresh}}
+	for _, old := range s.Secrets {
+		if old.Until.IsZero() {
+			old.Until = now.UTC().Add(overlap)
+		}
+		if old.valid(now) && len(secrets) < mostSecrets {
+			secrets = append(secrets, old)
+		}
+	}
+	s.Secrets = secrets
+}
+
+// encode returns v as compact JSON, without HTML's escapes.
+func encode(v any) ([]byte, error) {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+}
