@@ -127,11 +127,10 @@ func (a *attempt) result() notify.Result {
 	if a.last.stage != "" {
 		r.Status, r.Reply = a.last.code, a.bytes(a.last.code, a.last.text)
 	}
-	noted, err := json.Marshal(a.progress)
-	if err == nil {
+	if noted, err := json.Marshal(a.progress); err == nil && string(noted) != "{}" {
 		r.Progress = string(noted)
 	}
-	err = a.trouble()
+	err := a.trouble()
 	r.OK = err == nil
 	if err != nil {
 		r.Error = a.clean(err.Error(), maxError)

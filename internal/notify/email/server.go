@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/wneessen/go-mail/smtp"
@@ -116,6 +117,6 @@ func (s *server) secrets() []string {
 	b64 := base64.StdEncoding.EncodeToString
 	return []string{
 		b64([]byte("\x00" + s.user + "\x00" + s.password)),
-		b64([]byte(s.password)), url.QueryEscape(s.password), url.PathEscape(s.password), s.password,
+		b64([]byte(s.password)), strconv.Quote(s.password), url.QueryEscape(s.password), url.PathEscape(s.password), s.password,
 	}
 }
