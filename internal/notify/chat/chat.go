@@ -87,7 +87,7 @@ const masked = "***"
 
 // mask shows of a URL only which service it is for.
 func mask(raw string) string {
-	scheme, _, _ := strings.Cut(raw, "://")
+	scheme, _, _ := strings.Cut(raw, ":")
 	return scheme + "://" + masked
 }
 

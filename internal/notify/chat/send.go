@@ -95,7 +95,7 @@ func (s *sender) post(ctx context.Context, p post, text string) notify.Result {
 	if err != nil {
 		return notify.Result{Error: t.name() + ": " + t.clean(reason(ctx, err))}
 	}
-	defer response.Body.Close() //nolint:errcheck // what matters of it was read
+	defer response.Body.Close()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, notify.MaxReply))
 	r := t.judge(response, answer)
 	if err != nil && r.OK {

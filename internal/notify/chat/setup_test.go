@@ -30,18 +30,19 @@ const (
 	teamsExtra    = "V2extraextraextra"
 	workflowSig   = "sigsigsigsigsig-sig_sig"
 
-	slackHook    = "slack://hook:T00000000-B00000000-" + slackPart + "@webhook"
-	slackBot     = "slack://xoxb:123456789012-1234567890123-" + slackPart + "@C001CH4NN3L"
-	discordURL   = "discord://" + discordToken + "@1234567890"
-	telegramURL  = "telegram://110201543:" + telegramToken + "@telegram?chats=@channel"
-	teamsURL     = "teams://" + teamsGroup + "@" + teamsTenant + "/" + teamsAlt + "/" + teamsOwner + "/" + teamsExtra + "?host=org.webhook.office.com"
-	workflowURL  = "teams+https://prod-01.westeurope.logic.azure.com:443/workflows/" + teamsAlt + "/triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=" + workflowSig
-	connectorURL = "teams+https://org.webhook.office.com/webhookb2/" + teamsGroup + "@" + teamsTenant + "/IncomingWebhook/" + teamsAlt + "/" + teamsOwner + "/" + teamsExtra
+	slackHook     = "slack://hook:T00000000-B00000000-" + slackPart + "@webhook"
+	slackBot      = "slack://xoxb:123456789012-1234567890123-" + slackPart + "@C001CH4NN3L"
+	discordURL    = "discord://" + discordToken + "@1234567890"
+	telegramURL   = "telegram://110201543:" + telegramToken + "@telegram?chats=@channel"
+	teamsURL      = "teams://" + teamsGroup + "@" + teamsTenant + "/" + teamsAlt + "/" + teamsOwner + "/" + teamsExtra + "?host=org.webhook.office.com"
+	workflowURL   = "teams+https://prod-01.westeurope.logic.azure.com:443/workflows/" + teamsAlt + "/triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=" + workflowSig
+	laterTeamsURL = "teams:?host=https%3A%2F%2Fprod-01.westeurope.logic.azure.com%3A443%2Fworkflows%2Fx%3Fsig%3D" + workflowSig
+	connectorURL  = "teams+https://org.webhook.office.com/webhookb2/" + teamsGroup + "@" + teamsTenant + "/IncomingWebhook/" + teamsAlt + "/" + teamsOwner + "/" + teamsExtra
 )
 
 var (
 	everyURL = map[string]string{
-		"slack hook": slackHook, "slack bot": slackBot, "discord": discordURL, "telegram": telegramURL, "teams": teamsURL, "teams workflow": workflowURL,
+		"slack hook": slackHook, "slack bot": slackBot, "discord": discordURL, "telegram": telegramURL, "teams": teamsURL, "teams workflow": workflowURL, "teams later": laterTeamsURL,
 	}
 	everySecret = []string{slackPart, discordToken, telegramToken, teamsAlt, teamsOwner, teamsExtra, workflowSig}
 )
@@ -100,7 +101,7 @@ func send(t *testing.T, c *chat.Channel, url string, m *notify.Message) notify.R
 	}
 	began := time.Now()
 	r := s.Send(t.Context(), m)
-	if took := time.Since(began); took > 5*time.Second {
+	if took := time.Since(began); took > 10*time.Second {
 		t.Errorf("it took %s", took)
 	}
 	if r.OK != (r.Error == "") || len(r.Reply) > notify.MaxReply {

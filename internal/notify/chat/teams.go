@@ -45,17 +45,25 @@ type teamsRun struct {
 	Text string `json:"text"`
 }
 
-// parseTeams reads shoutrrr's teams://group@tenant/altid/owner/extra?host=….
+// parseTeams reads shoutrrr's teams://group@tenant/altid/owner/extra?host=…, and
+// the form of its later versions, teams://?host=https%3A%2F%2F….
 func parseTeams(u *url.URL, query url.Values) (*target, error) {
+	if err := only(query, map[string]*regexp.Regexp{"host": anyList}); err != nil {
+		return nil, err
+	}
+	if whole := query.Get("host"); u.User == nil && u.Host == "" && u.Path == "" && strings.HasPrefix(whole, "https://") {
+		hook, err := url.Parse(whole)
+		if err != nil || strings.Contains(whole, "#") {
+			return nil, errors.New("must have a webhook's URL as its host")
+		}
+		return parseTeamsURL(hook)
+	}
 	path := strings.Split(strings.Trim(u.Path, "/"), "/")
 	group, tenant := u.User.Username(), u.Host
 	_, password := u.User.Password()
 	if password || len(path) != 3 || !teamsUUID.MatchString(group) || !teamsUUID.MatchString(tenant) || !teamsHash.MatchString(path[0]) ||
 		!teamsUUID.MatchString(path[1]) || !teamsLast.MatchString(path[2]) {
 		return nil, errors.New("must be teams://group@tenant/altid/owner/extra?host=…")
-	}
-	if err := only(query, map[string]*regexp.Regexp{"host": anyList}); err != nil {
-		return nil, err
 	}
 	host := strings.ToLower(query.Get("host"))
 	if !teamsDomain(host) || !strings.HasSuffix(host, ".webhook.office.com") {

@@ -45,6 +45,7 @@ func TestChannel_GoodURLsGoToTheServicesHosts(t *testing.T) {
 		connectorURL: "org.webhook.office.com" + connector,
 		workflowURL: "prod-01.westeurope.logic.azure.com/workflows/" + teamsAlt +
 			"/triggers/manual/paths/invoke?api-version=2016-06-01&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0&sig=" + workflowSig,
+		laterTeamsURL: "prod-01.westeurope.logic.azure.com/workflows/x?sig=" + workflowSig,
 		"teams+https://a.b.environment.api.powerplatform.com:443/powerautomate/x?sig=" + workflowSig: "a.b.environment.api.powerplatform.com/powerautomate/x?sig=" + workflowSig,
 	} {
 		f := &far{}
@@ -83,7 +84,8 @@ func TestChannel_BadURLs(t *testing.T) {
 		"teams+https://10.0.0.1/workflows/x", "teams+https://evil.org/workflows/x", "teams+https://logic.azure.com/workflows/x", "teams+https://evillogic.azure.com/workflows/x",
 		"teams+https://u:p@a.logic.azure.com/workflows/x", "teams+https://a.logic.azure.com:8080/workflows/x", "teams+https://a.logic.azure.com", "teams+https://a.logic.azure.com/x#y",
 		"teams+https://a.logic.azure.com@evil.org/x", "teams+https://evil.org\\.logic.azure.com/x", "teams+https://[::1].logic.azure.com/x", "teams+https://a.logic.azure.com/x?sig=a%0D%0A b",
-		"teams+http://a.logic.azure.com/x", "https://hooks.slack.com/services/T00000000/B00000000/" + slackPart, "generic://10.0.0.1", "slack:x", "not a url", "%zz", "slack://\x00",
+		"teams://?host=https%3A%2F%2Fevil.org%2Fx", "teams://?host=https%3A%2F%2F10.0.0.1%2Fworkflows", "teams://?host=http%3A%2F%2Fa.logic.azure.com%2Fx", "teams:?host=",
+		"teams://evil.org/?host=https%3A%2F%2Fa.logic.azure.com%2Fx", "teams://?host=https%3A%2F%2Fa.logic.azure.com%2Fx%23y", "teams+http://a.logic.azure.com/x", "https://hooks.slack.com/services/T00000000/B00000000/" + slackPart, "generic://10.0.0.1", "slack:x", "not a url", "%zz", "slack://\x00",
 		slackHook + "?botname=" + strings.Repeat("x", 3000), slackHook + "?botname=%zz",
 	} {
 		_, err := c.Check(t.Context(), object(bad), nil)
@@ -135,7 +137,7 @@ func TestChannel_AMaskedURLKeepsTheStandingOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		shown, err := c.Show(settings)
-		scheme, _, _ := strings.Cut(url, "://")
+		scheme, _, _ := strings.Cut(url, ":")
 		if want := `{"type":"chat","url":"` + scheme + `://***"}`; err != nil || string(shown) != want {
 			t.Errorf("%s, want %s (%v)", shown, want, err)
 		}

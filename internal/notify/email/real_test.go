@@ -66,7 +66,7 @@ func (d *dialogue) Data(r io.Reader) error {
 // start serves until the test ends. implicit: TLS from the first byte.
 func (b *mailbox) start(t *testing.T, config *tls.Config, implicit bool) (address string) {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // the loopback answers at once
+	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -75,7 +75,7 @@ func fail(ctx context.Context, at stage, err error) *failure {
 
 // session is a dialogue with the mail server, ready for messages.
 type session struct {
-	ctx    context.Context //nolint:containedctx // a session is one attempt: it is made and ends within it
+	ctx    context.Context // the attempt's: a session does not outlive it
 	conn   net.Conn
 	client *smtp.Client
 }
