@@ -42,6 +42,7 @@ type service struct {
 	log    *logBook
 	seen   *observer
 	client *http.Client
+	notify *fakeSubscriptions
 }
 
 // setting changes how a service is made.
@@ -76,7 +77,7 @@ func newService(t testing.TB, more ...setting) *service {
 	if o.databaseURL == "" {
 		o.databaseURL = "sqlite:" + filepath.Join(t.TempDir(), "waybill.db")
 	}
-	s := &service{t: t, log: &logBook{}, seen: &observer{}}
+	s := &service{t: t, log: &logBook{}, seen: &observer{}, notify: &fakeSubscriptions{}}
 	s.connect(o)
 
 	logger := slog.New(slog.NewJSONHandler(s.log, nil))
@@ -87,7 +88,8 @@ func newService(t testing.TB, more ...setting) *service {
 	t.Cleanup(func() { cancel(); running.Wait() })
 
 	api, err := httpapi.New(httpapi.Options{
-		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store), Durability: o.durability, Version: "test",
+		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store),
+		Subscriptions: s.notify, Channels: fakeChannels{}, Waker: s.notify, Durability: o.durability, Version: "test",
 		MaxBody: o.maxBody, Logger: logger, Observer: s.seen,
 	})
 	must(t, err)
