@@ -70,8 +70,8 @@ type Subscriptions interface {
 // Channels checks and shows the channel of a subscription; it alone sees secrets.
 type Channels interface {
 	// Check reads a channel object as a client gives it and returns what to keep of
-	// it; standing is nil for a new subscription and for another type of channel. Errors are fault.InvalidRecord at
-	// body.channel.…
+	// it; standing is nil for a new subscription, and for one that gets another type
+	// of channel. Errors are fault.InvalidRecord at body.channel.…
 	Check(ctx context.Context, key subscription.Key, object json.RawMessage, standing *subscription.Subscription) (c subscription.Channel, target []byte, err error)
 	Show(s *subscription.Subscription) (json.RawMessage, error)
 	// Secret is "" for channels without one.

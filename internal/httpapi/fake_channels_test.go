@@ -49,7 +49,7 @@ func (fakeChannels) Check(_ context.Context, _ subscription.Key, object json.Raw
 	if s.Secret = ""; s.Type == subscription.Webhook {
 		s.Secret = newSecret()
 		if standing != nil {
-			s.Secret = settings(standing).Secret
+			s.Secret = opened(standing).Secret
 		}
 	}
 	return s.Type, s.sealed(), nil
@@ -57,7 +57,7 @@ func (fakeChannels) Check(_ context.Context, _ subscription.Key, object json.Raw
 
 func newSecret() string { return "whsec_" + strings.ReplaceAll(uuid.NewString(), "-", "") }
 
-func settings(s *subscription.Subscription) (found fakeSettings) {
+func opened(s *subscription.Subscription) (found fakeSettings) {
 	if err := json.Unmarshal(s.Target, &found); err != nil {
 		panic(err)
 	}
@@ -73,15 +73,17 @@ func (s fakeSettings) sealed() []byte {
 }
 
 func (fakeChannels) Show(s *subscription.Subscription) (json.RawMessage, error) {
-	shown := settings(s)
+	shown := opened(s)
 	shown.Secret = ""
 	return shown.sealed(), nil
 }
 
-func (fakeChannels) Secret(s *subscription.Subscription) (string, error) { return settings(s).Secret, nil }
+func (fakeChannels) Secret(s *subscription.Subscription) (string, error) {
+	return opened(s).Secret, nil
+}
 
 func (fakeChannels) Rotate(s *subscription.Subscription, _ time.Time) ([]byte, error) {
-	rotated := settings(s)
+	rotated := opened(s)
 	if rotated.Secret == "" {
 		return nil, fault.New(fault.Conflict, "the channel has no secret")
 	}
@@ -90,7 +92,7 @@ func (fakeChannels) Rotate(s *subscription.Subscription, _ time.Time) ([]byte, e
 }
 
 func (fakeChannels) Unsubscribe(s *subscription.Subscription, address, given string) ([]byte, int, error) {
-	left := settings(s)
+	left := opened(s)
 	if left.Type != subscription.Email || given != token(s.ID, address) {
 		return nil, 0, fault.New(fault.Forbidden, "the token is not for this address")
 	}

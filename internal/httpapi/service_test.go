@@ -150,7 +150,7 @@ func working(t testing.TB, more ...setting) *service {
 	return s
 }
 
-// state is everything that a write could have changed: what the queue holds,
+// state is everything that a request could have changed: what the queue holds,
 // keys and marks included, and what the store does.
 func (s *service) state() string {
 	s.t.Helper()
@@ -173,6 +173,16 @@ func (s *service) state() string {
 	must(s.t, err)
 	for _, op := range operations {
 		fmt.Fprintln(&b, op.ID, op.Key, op.Action, op.Status, op.Version)
+	}
+	subscriptions, _, err := s.notify.Subscriptions(s.t.Context(), record.DefaultTenant, 500, "")
+	must(s.t, err)
+	for _, sub := range subscriptions {
+		fmt.Fprintf(&b, "%+v\n", sub)
+	}
+	deliveries, _, err := s.notify.Deliveries(s.t.Context(), record.DefaultTenant, store.DeliveryQuery{Limit: 500})
+	must(s.t, err)
+	for _, d := range deliveries {
+		fmt.Fprintf(&b, "%+v\n", d)
 	}
 	return b.String()
 }
