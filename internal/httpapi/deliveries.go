@@ -37,7 +37,7 @@ func (a *API) routeDeliveries() {
 	a.route(&huma.Operation{
 		Method: http.MethodGet, Path: "/api/deliveries/{id}", OperationID: "get-delivery", Tags: []string{"deliveries"},
 		Summary: "A delivery with its attempts", Parameters: []*huma.Param{id},
-		Responses: a.answers(http.StatusOK, jsonAnswer("The delivery", a.schemaOf(attemptedView{})), fault.InvalidParameter, fault.NotFound, fault.StoreUnavailable),
+		Responses: a.answers(http.StatusOK, jsonAnswer("The delivery", a.embedding(attemptedView{}, deliveryView{})), fault.InvalidParameter, fault.NotFound, fault.StoreUnavailable),
 	}, a.getDelivery)
 	a.route(&huma.Operation{
 		Method: http.MethodPost, Path: "/api/deliveries/{id}/retry", OperationID: "retry-delivery", Tags: []string{"deliveries"},

@@ -24,7 +24,7 @@ func (a *API) routeSubscriptions() error {
 		return fmt.Errorf("openapi of subscriptions: %w", err)
 	}
 	const many, one = "/api/subscriptions", "/api/subscriptions/{id}"
-	view, revealed := a.schemaOf(subscriptionView{}), a.schemaOf(revealedView{})
+	view, revealed := a.schemaOf(subscriptionView{}), a.embedding(revealedView{}, subscriptionView{})
 
 	create := subscriptionOperation(http.MethodPost, many, "create-subscription", "Subscribe to events")
 	create.RequestBody = body(map[string]*huma.Schema{typeJSON: input})
@@ -56,7 +56,7 @@ func (a *API) routeSubscriptions() error {
 }
 
 func (a *API) routeSubscriptionActions(one string) {
-	view, revealed, delivery := a.schemaOf(subscriptionView{}), a.schemaOf(revealedView{}), a.schemaOf(deliveryView{})
+	view, revealed, delivery := a.schemaOf(subscriptionView{}), a.embedding(revealedView{}, subscriptionView{}), a.schemaOf(deliveryView{})
 	action := func(name, summary string, status int, good *huma.Response, h handler, kinds ...fault.Kind) {
 		op := subscriptionOperation(http.MethodPost, one+"/"+name, name+"-subscription", summary)
 		op.RequestBody = optionalBody(bodyOf("nothing"))
@@ -111,6 +111,7 @@ func (a *API) subscriptionSchemas() (input, patch *huma.Schema, err error) {
 	for field, schema := range whole.Properties {
 		patched[field] = map[string]any{"anyOf": []any{schema, map[string]any{"type": "null"}}}
 	}
+	patched["events"] = whole.Properties["events"] // and channel: these two must be there
 	patched["channel"] = map[string]any{"type": "object", "description": "What changes of the channel"}
 	patched["filter"] = map[string]any{"type": []any{"object", "null"}, "description": "What changes of the filter; null removes it"}
 	return a.define("SubscriptionInput", rawSchema(bodyOf("subscription")).Extensions),
