@@ -6,6 +6,7 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
 	"log/slog"
 	"net/http"
 	"time"
@@ -18,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
+	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
 // Acceptor is what the edge needs of accept.
@@ -37,6 +39,56 @@ type Store interface {
 	OperationsOf(ctx context.Context, keys []record.OperationKey) (map[string]record.Stored, error)
 }
 
+// Subscriptions is what the edge needs of the store for subscriptions and
+// deliveries. What an ID or a tenant does not have is fault.NotFound.
+type Subscriptions interface {
+	// CreateSubscription stores s, whose ID and times the caller has set.
+	CreateSubscription(ctx context.Context, s *subscription.Subscription) error
+	Subscription(ctx context.Context, key subscription.Key) (*subscription.Subscription, error)
+	// Subscriptions is a page of them, newest first; before is the last ID seen.
+	Subscriptions(ctx context.Context, tenant string, limit int, before string) (items []subscription.Subscription, more bool, err error)
+	// UpdateSubscription calls change in one transaction, maybe more than once. An
+	// error of change changes nothing and is returned.
+	UpdateSubscription(ctx context.Context, key subscription.Key, change func(*subscription.Subscription) error) (*subscription.Subscription, error)
+	// DeleteSubscription ends pending deliveries as canceled.
+	DeleteSubscription(ctx context.Context, key subscription.Key) error
+	// Announce stores an event and one delivery of it, due now.
+	Announce(ctx context.Context, e *subscription.Event, to subscription.Key) (*subscription.Delivery, error)
+	Replay(ctx context.Context, key subscription.Key, q store.ReplayQuery) (count int, err error)
+	// Deliveries is a page of them, newest first.
+	Deliveries(ctx context.Context, tenant string, q store.DeliveryQuery) (items []subscription.Delivery, more bool, err error)
+	Delivery(ctx context.Context, tenant, id string) (*subscription.Delivery, error)
+	// Attempts of a delivery, oldest first.
+	Attempts(ctx context.Context, tenant, delivery string) ([]subscription.Attempt, error)
+	// RetryDelivery is fault.Conflict while the delivery is being made, and where
+	// its subscription is disabled or deleted.
+	RetryDelivery(ctx context.Context, tenant, id string) (*subscription.Delivery, error)
+	// DeliveryCounts counts the deliveries of operations' events, by operation.
+	DeliveryCounts(ctx context.Context, keys []record.OperationKey) (map[string]subscription.Counts, error)
+}
+
+// Channels checks and shows the channel of a subscription; it alone sees secrets.
+type Channels interface {
+	// Check reads a channel object as a client gives it and returns what to keep of
+	// it; standing is nil for a new subscription, and for one that gets another type
+	// of channel. Errors are fault.InvalidRecord at body.channel.…
+	Check(ctx context.Context, key subscription.Key, object json.RawMessage, standing *subscription.Subscription) (c subscription.Channel, target []byte, err error)
+	Show(s *subscription.Subscription) (json.RawMessage, error)
+	// Secret is "" for channels without one.
+	Secret(s *subscription.Subscription) (string, error)
+	// Rotate is fault.Conflict for channels without a secret.
+	Rotate(s *subscription.Subscription, now time.Time) (target []byte, err error)
+	// Unsubscribe takes an e-mail address out, if it is there, and says how many
+	// are left; fault.Forbidden for a bad token.
+	Unsubscribe(s *subscription.Subscription, address, token string) (target []byte, left int, err error)
+}
+
+// Waker says that subscriptions have deliveries due now. Best effort: a sweeper
+// finds what it missed.
+type Waker interface {
+	Wake(ctx context.Context, keys ...subscription.Key)
+}
+
 // Observer is told of each request, for metrics. route is a pattern, never what
 // a client made up.
 type Observer interface {
@@ -46,14 +98,17 @@ type Observer interface {
 
 // Options of an API.
 type Options struct {
-	Collections *collection.Set
-	Acceptor    Acceptor
-	Store       Store
-	Durability  func(context.Context) string // of the queue, as GET /api tells it
-	Version     string
-	MaxBody     int64 // bytes of one record's body; 256 KiB
-	Logger      *slog.Logger
-	Observer    Observer
+	Collections   *collection.Set
+	Acceptor      Acceptor
+	Store         Store
+	Subscriptions Subscriptions // nil: operations have no deliveries, and subscriptions cannot be served
+	Channels      Channels
+	Waker         Waker
+	Durability    func(context.Context) string // of the queue, as GET /api tells it
+	Version       string
+	MaxBody       int64 // bytes of one record's body; 256 KiB
+	Logger        *slog.Logger
+	Observer      Observer
 }
 
 // API is the public HTTP handler.
@@ -80,6 +135,11 @@ func New(o Options) (*API, error) {
 	a.router.MethodNotAllowed(a.plain("unmatched", a.methodNotAllowed))
 	a.routeRoot()
 	a.routeOperations()
+	if err := a.routeSubscriptions(); err != nil {
+		return nil, err
+	}
+	a.routeUnsubscribe()
+	a.routeDeliveries()
 	for _, c := range o.Collections.All() {
 		if err := a.routeCollection(c); err != nil {
 			return nil, err

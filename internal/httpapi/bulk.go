@@ -2,9 +2,12 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
+	"slices"
 
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/collection"
@@ -51,16 +54,32 @@ func (a *API) bulk(c *collection.Collection, x *exchange, r *http.Request) error
 		views[i], keys[i] = queuedView(op), record.OperationKey{Tenant: op.Tenant, ID: op.ID}
 	}
 	if replayed { // some may have ended long ago
-		if stored, err := a.o.Store.OperationsOf(r.Context(), keys); err == nil {
-			for i, key := range keys {
-				if s, ok := stored[key.ID]; ok {
-					views[i] = viewOf(&s)
-				}
-			}
-		}
+		a.overlay(r.Context(), views, keys)
 	}
 	x.Header().Set("Location", operationPath(b.Operations[0].ID))
 	return writeJSON(x, http.StatusAccepted, bulkView{Operations: views})
+}
+
+// overlay replaces the views of operations that are stored, as far as that can
+// be said now.
+func (a *API) overlay(ctx context.Context, views []operationView, keys []record.OperationKey) {
+	stored, err := a.o.Store.OperationsOf(ctx, keys)
+	if err != nil {
+		return
+	}
+	counted, err := a.countedViews(ctx, slices.Collect(maps.Values(stored))...)
+	if err != nil {
+		return
+	}
+	byID := make(map[string]*operationView, len(counted))
+	for i := range counted {
+		byID[counted[i].ID] = &counted[i]
+	}
+	for i, key := range keys {
+		if v, ok := byID[key.ID]; ok {
+			views[i] = *v
+		}
+	}
 }
 
 type bulkView struct {

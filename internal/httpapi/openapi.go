@@ -63,6 +63,21 @@ func (a *API) schemaOf(v any) *huma.Schema {
 	return a.openAPI.Components.Schemas.Schema(reflect.TypeOf(v), true, "")
 }
 
+// embedding is schemaOf(whole), a struct that embeds one of part's type: huma
+// passes over what is embedded under an unexported name.
+func (a *API) embedding(whole, part any) *huma.Schema {
+	ref := a.schemaOf(whole)
+	schemas := a.openAPI.Components.Schemas
+	s, embedded := schemas.SchemaFromRef(ref.Ref), schemas.SchemaFromRef(a.schemaOf(part).Ref)
+	for name, property := range embedded.Properties {
+		if s.Properties[name] == nil {
+			s.Properties[name] = property
+		}
+	}
+	s.Required = slices.Compact(slices.Sorted(slices.Values(slices.Concat(embedded.Required, s.Required))))
+	return ref
+}
+
 // raw returns a schema given as JSON Schema keywords.
 func raw(keywords map[string]any) *huma.Schema { return &huma.Schema{Extensions: keywords} }
 

@@ -8,12 +8,14 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/httpapi"
+	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
 const goldenDocument = "../../docs/openapi.yaml"
@@ -70,7 +72,14 @@ func TestOpenAPI_Structure(t *testing.T) {
 	if !strings.HasPrefix(d.OpenAPI, "3.1.") || d.Info.Title == "" || d.Info.Version != "test" {
 		t.Errorf("openapi %q, info %+v", d.OpenAPI, d.Info)
 	}
-	want := map[string][]string{"/api": {"get"}, "/api/operations": {"get"}, "/api/operations/{id}": {"get"}}
+	want := map[string][]string{
+		"/api": {"get"}, "/api/operations": {"get"}, "/api/operations/{id}": {"get"},
+		"/api/subscriptions": {"get", "post"}, "/api/subscriptions/{id}": {"delete", "get", "patch"}, "/api/subscriptions/{id}/unsubscribe": {"get", "post"},
+		"/api/deliveries": {"get"}, "/api/deliveries/{id}": {"get"}, "/api/deliveries/{id}/retry": {"post"},
+	}
+	for _, action := range []string{"test", "rotate-secret", "enable", "disable", "replay"} {
+		want["/api/subscriptions/{id}/"+action] = []string{"post"}
+	}
 	for _, c := range s.set.All() {
 		want["/api/"+c.Name] = []string{"get", "post"}
 		want["/api/"+c.Name+"/{id}"] = []string{"delete", "get", "patch", "put"}
@@ -187,6 +196,34 @@ func TestOpenAPI_AnswersMatchTheirSchemas(t *testing.T) {
 	check(answered("/api/operations", "get", "200"), s.get("/api/operations").want(200)) // done and failed ones
 	check(answered("/api/operations/{id}", "get", "404"), s.get("/api/operations/x").want(404))
 	check(answered("/api/operations", "get", "404"), s.get("/api/operations?collection=x").want(404))
+	checkNotifying(s, check, answered)
 	check("/components/schemas/todos", &answer{t: t, what: "a body", body: []byte(`{"text":"x"}`)})
 	check("/components/schemas/todos.patch", &answer{t: t, what: "a patch", body: []byte(`{"text":"x","completed":null}`)})
+}
+
+func checkNotifying(s *service, check func(string, *answer), answered func(path, method, status string) string) {
+	s.t.Helper()
+	const many, one, deliveries = "/api/subscriptions", "/api/subscriptions/{id}", "/api/deliveries"
+	at := many + "/" + s.subscribed(hook("x"), `"filter":{"completed":true},"rate_limit":"5/m"`).ID
+	check("/components/schemas/SubscriptionInput", &answer{t: s.t, what: "a body", body: []byte(subscribe(hook("x"), `"max_in_flight":3`))})
+	check("/components/schemas/SubscriptionPatch", &answer{t: s.t, what: "a patch", body: []byte(`{"filter":null,"channel":{"url":"https://example.com"}}`)})
+	check(answered(many, "post", "201"), s.post(many, subscribe(hook("y"))).want(201))
+	check(answered(many, "post", "201"), s.post(many, subscribe(mail("a@example.com"))).want(201))
+	check(answered(many, "post", "422"), s.post(many, `{}`).want(422))
+	check(answered(many, "get", "200"), s.get(many).want(200))
+	check(answered(one, "get", "200"), s.get(at).want(200))
+	check(answered(one, "patch", "200"), s.patch(at, `{"name":"z"}`).want(200))
+	check(answered(one, "get", "404"), s.get(many+"/x").want(404))
+	check(answered(one+"/test", "post", "202"), s.act(at+"/test").want(202))
+	check(answered(one+"/rotate-secret", "post", "200"), s.act(at+"/rotate-secret").want(200))
+	check(answered(one+"/replay", "post", "202"), s.post(at+"/replay", `{"since":"2026-11-01T00:00:00Z","until":"2026-11-02T00:00:00Z"}`).want(202))
+	check(answered(one+"/disable", "post", "200"), s.act(at+"/disable").want(200))
+	check(answered(one+"/test", "post", "409"), s.act(at+"/test").want(409))
+	check(answered(one+"/enable", "post", "200"), s.act(at+"/enable").want(200))
+	check(answered(deliveries, "get", "200"), s.get(deliveries).want(200))
+	id := s.page(deliveries).members(s.t, "id")[0]
+	s.notify.attempted(s.t, id, subscription.Dead, subscription.Attempt{At: time.Now(), Status: 500, Reply: []byte("no\x00\xff"), Error: "500"})
+	s.notify.attempted(s.t, id, subscription.Dead, subscription.Attempt{At: time.Now(), Error: "no answer"})
+	check(answered(deliveries+"/{id}", "get", "200"), s.get(deliveries+"/"+id).want(200))
+	check(answered(deliveries+"/{id}/retry", "post", "202"), s.act(deliveries+"/"+id+"/retry").want(202))
 }

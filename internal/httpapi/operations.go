@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"time"
@@ -51,7 +52,11 @@ func (a *API) getOperation(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return writeJSON(x, http.StatusOK, viewOf(op))
+	v, err := a.countedViews(r.Context(), *op)
+	if err != nil {
+		return err
+	}
+	return writeJSON(x, http.StatusOK, v[0])
 }
 
 // listOperations serves GET /api/operations.
@@ -83,9 +88,13 @@ func (a *API) listOperations(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	views, err := a.countedViews(r.Context(), operations...)
+	if err != nil {
+		return err
+	}
 	l := list{Items: make([]json.RawMessage, len(operations))}
-	for i := range operations {
-		if l.Items[i], err = json.Marshal(viewOf(&operations[i])); err != nil {
+	for i := range views {
+		if l.Items[i], err = json.Marshal(views[i]); err != nil {
 			return err
 		}
 	}
@@ -93,4 +102,29 @@ func (a *API) listOperations(x *exchange, r *http.Request) error {
 		l.next(p, more, operations[len(operations)-1].ID)
 	}
 	return writeBytes(x, http.StatusOK, l.append(nil))
+}
+
+// countedViews are operations with what has become of their events, asked for
+// at once. One that is not stored has announced nothing.
+func (a *API) countedViews(ctx context.Context, operations ...record.Stored) ([]operationView, error) {
+	views := make([]operationView, len(operations))
+	var keys []record.OperationKey
+	for i := range operations {
+		op := &operations[i]
+		views[i] = viewOf(op)
+		if !op.StoredAt.IsZero() {
+			keys = append(keys, record.OperationKey{Tenant: op.Key.Tenant, ID: op.ID})
+		}
+	}
+	if len(keys) == 0 || a.o.Subscriptions == nil {
+		return views, nil
+	}
+	counts, err := a.o.Subscriptions.DeliveryCounts(ctx, keys)
+	if err != nil {
+		return nil, err
+	}
+	for i := range views {
+		views[i].Deliveries = deliveryCounts(counts[views[i].ID])
+	}
+	return views, nil
 }

@@ -155,10 +155,11 @@ func (a *API) notFound(_ *exchange, r *http.Request) error {
 	if !under || name == "" {
 		return fault.New(fault.NotFound, "there is nothing at this address")
 	}
-	if _, known := a.o.Collections.Get(name); !known && !collection.Reserved(name) {
+	_, known := a.o.Collections.Get(name)
+	if !known && !collection.Reserved(name) {
 		return fault.New(fault.UnknownCollection, "there is no collection %q", clip(name))
 	}
-	if deeper && id == "" {
+	if known && deeper && id == "" {
 		return fault.At(fault.InvalidParameter, "path.id", "must not be empty")
 	}
 	return fault.New(fault.NotFound, "there is nothing at this address")

@@ -16,8 +16,17 @@ func TestAPI_MethodNotAllowed(t *testing.T) {
 		"/api/operations":   "GET, HEAD",
 		"/api/operations/x": "GET, HEAD",
 		"/api/messages":     "GET, HEAD, POST",
-		"/api/messages/a":   "GET, HEAD, PUT, PATCH, DELETE",
-		"/api/messages/%7E": "GET, HEAD, PUT, PATCH, DELETE",
+
+		"/api/subscriptions":               "GET, HEAD, POST",
+		"/api/subscriptions/x":             "GET, HEAD, PATCH, DELETE",
+		"/api/subscriptions/x/test":        "POST",
+		"/api/subscriptions/x/replay":      "POST",
+		"/api/subscriptions/x/unsubscribe": "GET, HEAD, POST",
+		"/api/deliveries":                  "GET, HEAD",
+		"/api/deliveries/x":                "GET, HEAD",
+		"/api/deliveries/x/retry":          "POST",
+		"/api/messages/a":                  "GET, HEAD, PUT, PATCH, DELETE",
+		"/api/messages/%7E":                "GET, HEAD, PUT, PATCH, DELETE",
 	} {
 		for _, method := range []string{"POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"} {
 			if !slices.Contains(splitList(allow), method) {
@@ -42,20 +51,29 @@ func TestAPI_NotFound(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
 	for path, code := range map[string]string{
-		"/":                      "not_found",
-		"/nothing":               "not_found",
-		"/api/":                  "not_found",
-		"/apis":                  "not_found",
-		"/API":                   "not_found",
-		"/openapi.json/":         "not_found",
-		"/api/nothing":           "unknown_collection",
-		"/api/nothing/a":         "unknown_collection",
-		"/api/nothing/a/b":       "unknown_collection",
-		"/api/%ff":               "unknown_collection",
-		"/api/messages/a":        "not_found",
-		"/api/messages/a/b":      "not_found",
-		"/api/messages/a/":       "not_found",
-		"/api/operations/a/b":    "not_found",
+		"/":                   "not_found",
+		"/nothing":            "not_found",
+		"/api/":               "not_found",
+		"/apis":               "not_found",
+		"/API":                "not_found",
+		"/openapi.json/":      "not_found",
+		"/api/nothing":        "unknown_collection",
+		"/api/nothing/a":      "unknown_collection",
+		"/api/nothing/a/b":    "unknown_collection",
+		"/api/%ff":            "unknown_collection",
+		"/api/messages/a":     "not_found",
+		"/api/messages/a/b":   "not_found",
+		"/api/messages/a/":    "not_found",
+		"/api/operations/a/b": "not_found",
+
+		"/api/subscriptions/":        "not_found",
+		"/api/subscriptions/x":       "not_found",
+		"/api/subscriptions/x/y":     "not_found",
+		"/api/subscriptions/x/y/z":   "not_found",
+		"/api/deliveries/":           "not_found",
+		"/api/deliveries/x":          "not_found",
+		"/api/deliveries/x/attempts": "not_found",
+
 		"/api/audit":             "not_found", // a name that no collection can have
 		"//api/messages":         "not_found",
 		"/api/nothing?limit=abc": "unknown_collection",

@@ -42,6 +42,7 @@ type service struct {
 	log    *logBook
 	seen   *observer
 	client *http.Client
+	notify *fakeSubscriptions
 }
 
 // setting changes how a service is made.
@@ -76,7 +77,7 @@ func newService(t testing.TB, more ...setting) *service {
 	if o.databaseURL == "" {
 		o.databaseURL = "sqlite:" + filepath.Join(t.TempDir(), "waybill.db")
 	}
-	s := &service{t: t, log: &logBook{}, seen: &observer{}}
+	s := &service{t: t, log: &logBook{}, seen: &observer{}, notify: &fakeSubscriptions{}}
 	s.connect(o)
 
 	logger := slog.New(slog.NewJSONHandler(s.log, nil))
@@ -87,7 +88,8 @@ func newService(t testing.TB, more ...setting) *service {
 	t.Cleanup(func() { cancel(); running.Wait() })
 
 	api, err := httpapi.New(httpapi.Options{
-		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store), Durability: o.durability, Version: "test",
+		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store),
+		Subscriptions: s.notify, Channels: fakeChannels{}, Waker: s.notify, Durability: o.durability, Version: "test",
 		MaxBody: o.maxBody, Logger: logger, Observer: s.seen,
 	})
 	must(t, err)
@@ -148,7 +150,7 @@ func working(t testing.TB, more ...setting) *service {
 	return s
 }
 
-// state is everything that a write could have changed: what the queue holds,
+// state is everything that a request could have changed: what the queue holds,
 // keys and marks included, and what the store does.
 func (s *service) state() string {
 	s.t.Helper()
@@ -171,6 +173,16 @@ func (s *service) state() string {
 	must(s.t, err)
 	for _, op := range operations {
 		fmt.Fprintln(&b, op.ID, op.Key, op.Action, op.Status, op.Version)
+	}
+	subscriptions, _, err := s.notify.Subscriptions(s.t.Context(), record.DefaultTenant, 500, "")
+	must(s.t, err)
+	for _, sub := range subscriptions {
+		fmt.Fprintf(&b, "%+v\n", sub)
+	}
+	deliveries, _, err := s.notify.Deliveries(s.t.Context(), record.DefaultTenant, store.DeliveryQuery{Limit: 500})
+	must(s.t, err)
+	for _, d := range deliveries {
+		fmt.Fprintf(&b, "%+v\n", d)
 	}
 	return b.String()
 }

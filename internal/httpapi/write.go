@@ -154,11 +154,25 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 	}
 	x.Header().Set("Location", operationPath(accepted.ID))
 	if accepted.Replayed {
-		if op, err := a.o.Acceptor.Operation(r.Context(), accepted.Tenant, accepted.ID); err == nil {
-			return writeJSON(x, http.StatusAccepted, viewOf(op)) // as it stands: it may have ended long ago
+		if v := a.standing(r.Context(), &accepted.Operation); v != nil {
+			return writeJSON(x, http.StatusAccepted, v)
 		}
 	}
 	return writeBytes(x, http.StatusAccepted, appendQueued(make([]byte, 0, 400), &accepted.Operation))
+}
+
+// standing is an operation that was accepted before as it stands: it may have
+// ended long ago. nil if that cannot be said now.
+func (a *API) standing(ctx context.Context, accepted *record.Operation) *operationView {
+	op, err := a.o.Acceptor.Operation(ctx, accepted.Tenant, accepted.ID)
+	if err != nil {
+		return nil
+	}
+	v, err := a.countedViews(ctx, *op)
+	if err != nil {
+		return nil
+	}
+	return &v[0]
 }
 
 // answerEnded waits for the write to end, and answers with its record or its
