@@ -19,6 +19,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/config"
 	"github.com/waybill-dev/waybill/internal/httpapi"
+	"github.com/waybill-dev/waybill/internal/notify"
 	"github.com/waybill-dev/waybill/internal/queue"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/telemetry"
@@ -40,6 +41,8 @@ type App struct {
 	metrics     *telemetry.Metrics
 	redis       redis.UniversalClient
 	queue       *queue.Client
+	alarm       *queue.Alarm
+	channels    *notify.Channels
 	store       *store.Store
 	gate        *gate
 	redisState  redisState
@@ -70,6 +73,9 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 		return nil, err
 	}
 	a := &App{config: c, roles: roles, log: log, version: Version(), collections: collections, failed: make(chan error, 4)}
+	if a.channels, err = newChannels(c, a.version); err != nil {
+		return nil, err
+	}
 	if a.redis, err = queue.Connect(c.RedisURL); err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
@@ -82,6 +88,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 	}
 	a.metrics = telemetry.NewMetrics(a.version)
 	a.queue = queue.NewClient(a.redis)
+	a.alarm = queue.NewAlarm(a.redis, a.queue)
 	a.gate = newGate(a.store, log)
 	a.redisState.client = a.redis
 	a.warn()
@@ -105,6 +112,9 @@ func maxConns(c config.Config, roles Roles) int {
 func (a *App) warn() {
 	if a.roles.API && a.collections.BuiltIn() && !loopback(a.config.Listen) {
 		a.log.Warn("the built-in collections are public to read and write, on an address that is not loopback; configure your own in waybill.yaml", "listen", a.config.Listen)
+	}
+	if a.config.Secret == "" {
+		a.log.Warn("WAYBILL_SECRET is not set: there can be no subscriptions, and those made with one get nothing from this process")
 	}
 	for _, c := range a.collections.All() {
 		if c.Access.Read != collection.Public || c.Access.Write != collection.Public {

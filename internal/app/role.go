@@ -4,15 +4,19 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
+	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
 
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/apply"
 	"github.com/waybill-dev/waybill/internal/httpapi"
+	"github.com/waybill-dev/waybill/internal/notify"
 	"github.com/waybill-dev/waybill/internal/queue"
 	"github.com/waybill-dev/waybill/internal/store"
+	"github.com/waybill-dev/waybill/internal/subscription"
 	"github.com/waybill-dev/waybill/tasks"
 )
 
@@ -21,7 +25,7 @@ func (a *App) startAPI(background context.Context) error {
 	acceptor := accept.New(a.redis, a.queue, a.store, accept.Options{Logger: a.log, Observer: a.metrics})
 	a.background(func() { acceptor.Run(background) })
 	api, err := httpapi.New(httpapi.Options{
-		Collections: a.collections, Acceptor: acceptor, Store: a.store, Durability: a.durabilityNow, Version: a.version,
+		Collections: a.collections, Acceptor: acceptor, Store: a.store, Subscriptions: a.store, Channels: a.channels, Waker: waker{a.alarm, a.log}, Durability: a.durabilityNow, Version: a.version,
 		MaxBody: a.config.MaxBody, Logger: a.log, Observer: a.metrics,
 	})
 	if err != nil {
@@ -32,31 +36,88 @@ func (a *App) startAPI(background context.Context) error {
 	return nil
 }
 
-// startWorker starts the server of the writes queue.
+// startWorker starts the servers of the queues: one each, so that a slow
+// subscriber never takes a writer's place.
 func (a *App) startWorker(background context.Context) error {
-	handler := apply.New(a.queue, a.store, accept.NewUnderWay(a.redis), publisher{a.redis}, a.collections, apply.Options{
-		Logger: a.log, Observer: a.metrics, Down: a.gate.close, MaxRecord: a.config.MaxBody,
+	dispatcher := notify.NewDispatcher(a.store, a.channels, a.alarm, notify.Options{
+		Retries: a.config.Retries, Concurrency: a.config.Deliveries, Logger: a.log, Observer: a.metrics,
+		Down: a.gate.close, Ready: a.gate.ready,
 	})
-	server, err := queue.NewServer(a.redis, queue.ServerOptions{
-		Queue: tasks.QueueWrites, Concurrency: a.config.Concurrency, Logger: a.log,
-		ShutdownTimeout: a.config.ShutdownTimeout / 2, RetryDelay: retryDelay, Failure: failure, Ready: a.gate.ready, Recovered: a.metrics.Recovered,
-	}, handler)
-	if err != nil {
-		return fmt.Errorf("worker: %w", err)
+	handler := apply.New(a.queue, a.store, accept.NewUnderWay(a.redis), publisher{a.redis}, a.collections, apply.Options{
+		Logger: a.log, Observer: a.metrics, Down: a.gate.close, MaxRecord: a.config.MaxBody, Wake: a.wakes(dispatcher),
+	})
+	wakeups := queue.NewWakeups(a.redis)
+	server := func(name string, concurrency int, h asynq.Handler) (*queue.Server, error) {
+		s, err := queue.NewServer(a.redis, queue.ServerOptions{
+			Queue: name, Concurrency: concurrency, Logger: a.log, Wakeups: wakeups,
+			ShutdownTimeout: a.config.ShutdownTimeout / 2, RetryDelay: retryDelay, Failure: failure, Ready: a.gate.ready, Recovered: a.metrics.Recovered,
+		}, h)
+		if err != nil {
+			return nil, fmt.Errorf("worker: %w", err)
+		}
+		return s, nil
 	}
+	writes, err := server(tasks.QueueWrites, a.config.Concurrency, handler)
+	if err != nil {
+		return err
+	}
+	alarms, err := server(tasks.QueueNotify, alarmConcurrency, dispatcher)
+	if err != nil {
+		return err
+	}
+	a.background(func() { dispatcher.Run(background) })
+	a.background(func() {
+		a.alarm.Hear(background, dispatcher.ID(), func(keys ...subscription.Key) { dispatcher.Poke(keys...) })
+	})
+	a.onStop("deliveries", func(ctx context.Context) error {
+		ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout/2)
+		defer cancel()
+		return dispatcher.Stop(ctx)
+	})
 	a.onStop("worker", func(ctx context.Context) error {
 		var err error
 		if a.drains {
 			err = a.drain(ctx)
 		}
-		server.Stop()
+		queue.StopAll(writes, alarms)
 		return err
 	})
-	if err := server.Start(background); err != nil {
-		return fmt.Errorf("worker: %w", err)
+	for _, s := range []*queue.Server{writes, alarms} {
+		if err := s.Start(background); err != nil {
+			return fmt.Errorf("worker: %w", err)
+		}
 	}
-	a.log.Info("applying writes", "concurrency", a.config.Concurrency, "version", a.version)
+	a.log.Info("applying writes and delivering", "concurrency", a.config.Concurrency, "version", a.version)
 	return nil
+}
+
+// alarmConcurrency is enough: an alarm is only passed on.
+const alarmConcurrency = 4
+
+// wakes has new deliveries looked after by this process itself, which is the
+// soonest, and by another one if this one stops.
+func (a *App) wakes(d *notify.Dispatcher) func(context.Context, ...subscription.Key) {
+	other := waker{a.alarm, a.log}
+	return func(ctx context.Context, keys ...subscription.Key) {
+		if !d.Poke(keys...) {
+			other.Wake(ctx, keys...)
+		}
+	}
+}
+
+// waker wakes workers by the queue.
+type waker struct {
+	alarm *queue.Alarm
+	log   *slog.Logger
+}
+
+// Wake implements httpapi.Waker.
+func (w waker) Wake(ctx context.Context, keys ...subscription.Key) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	defer cancel()
+	if err := w.alarm.Wake(ctx, keys...); err != nil {
+		w.log.Info("no worker was woken; their sweep finds what is due", "subscriptions", len(keys), "error", err)
+	}
 }
 
 // drain waits until what was accepted is stored. The database may be slow or

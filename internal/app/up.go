@@ -2,15 +2,20 @@ package app
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/config"
+	"github.com/waybill-dev/waybill/internal/secret"
 )
 
 // Up is everything in one process with nothing installed: SQLite and, as a child
@@ -52,6 +57,14 @@ func NewUp(ctx context.Context, c config.Config, log *slog.Logger) (u *Up, err e
 	}
 	if c.DatabaseURL == "" {
 		c.DatabaseURL = "sqlite:" + filepath.Join(u.data, "waybill.db")
+	}
+	if c.Secret == "" {
+		if c.Secret, err = keptSecret(filepath.Join(u.data, "secret")); err != nil {
+			return u, err
+		}
+	}
+	if len(c.AllowCIDRs) == 0 {
+		c.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
 	}
 	if c.RedisURL == "" {
 		if u.redis, err = startLocalRedis(ctx, u.data, u.lock, log); err != nil {
@@ -134,6 +147,21 @@ func (u *Up) Close() error {
 		all = append(all, u.lock.Close())
 	}
 	return errors.Join(all...)
+}
+
+// keptSecret returns the secret in a file, which it makes if there is none.
+func keptSecret(path string) (string, error) {
+	text, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		text = []byte(base64.RawURLEncoding.EncodeToString(secret.Random(secret.MinBytes)))
+		if err = os.WriteFile(path+".new", text, 0o600); err == nil {
+			err = os.Rename(path+".new", path) // whole, or not at all
+		}
+	}
+	if err != nil {
+		return "", fmt.Errorf("the secret of waybill up: %w", err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // startLocalRedis starts a redis-server or valkey-server found on PATH, else

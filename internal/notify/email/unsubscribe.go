@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"net/url"
 
+	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
@@ -45,4 +46,12 @@ func (c *Channel) unsubscribeLink(key subscription.Key, address string) (link, t
 	u := c.public.JoinPath("api", "subscriptions", key.ID, "unsubscribe")
 	u.RawQuery = url.Values{"to": {address}, "tenant": {key.Tenant}, "token": {token}}.Encode()
 	return u.String(), token
+}
+
+// Leave implements notify.Leaver.
+func (c *Channel) Leave(key subscription.Key, settings []byte, address, token string) (rest []byte, left int, err error) {
+	if !VerifyUnsubscribe(c.box, key, address, token) {
+		return nil, 0, fault.New(fault.Forbidden, "the link is not valid")
+	}
+	return c.Without(settings, address)
 }

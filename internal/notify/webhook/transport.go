@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"net/url"
 	"time"
+
+	"github.com/waybill-dev/waybill/internal/notify"
 )
 
 const (
@@ -77,4 +79,10 @@ func (c *Channel) admit(ctx context.Context, host string) error {
 		return err
 	}
 	return c.guard.refuse(addrs, true)
+}
+
+// DialPublic connects to public addresses alone: the guard for other channels.
+func DialPublic(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := &net.Dialer{Timeout: notify.Timeout, ControlContext: newGuard(nil).control}
+	return dialer.DialContext(ctx, network, address)
 }

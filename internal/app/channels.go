@@ -1,0 +1,37 @@
+package app
+
+import (
+	"errors"
+
+	"github.com/waybill-dev/waybill/internal/config"
+	"github.com/waybill-dev/waybill/internal/notify"
+	"github.com/waybill-dev/waybill/internal/notify/chat"
+	"github.com/waybill-dev/waybill/internal/notify/email"
+	"github.com/waybill-dev/waybill/internal/notify/webhook"
+	"github.com/waybill-dev/waybill/internal/secret"
+	"github.com/waybill-dev/waybill/internal/subscription"
+)
+
+// newChannels makes the ways of notifying. Without WAYBILL_SECRET they refuse
+// every subscription, and say why.
+func newChannels(c config.Config, version string) (*notify.Channels, error) {
+	var box secret.Box
+	var err error
+	if c.Secret != "" {
+		if box, err = secret.NewBox(c.Secret); err != nil {
+			return nil, errors.Join(errors.New("WAYBILL_SECRET"), err)
+		}
+	}
+	webhooks := webhook.New(webhook.Options{Allow: c.AllowCIDRs, HTTPSOnly: c.HTTPSOnly, Proxy: c.WebhookProxy(), Version: version})
+	mails, err := email.New(email.Options{SMTPURL: c.SMTPURL, From: c.SMTPFrom, PublicURL: c.PublicURL, Box: box})
+	if err != nil {
+		return nil, err
+	}
+	chats, err := chat.New(chat.Options{Dial: webhook.DialPublic})
+	if err != nil {
+		return nil, err
+	}
+	return notify.NewChannels(box, map[subscription.Channel]notify.Channel{
+		subscription.Webhook: webhooks, subscription.Email: mails, subscription.Chat: chats,
+	}), nil
+}
