@@ -28,7 +28,7 @@ func (a *API) routeCollection(c *collection.Collection) error {
 	operation := func(method, path, verb, summary string) *huma.Operation {
 		op := &huma.Operation{Method: method, Path: path, OperationID: verb + "-" + c.Name, Tags: []string{c.Name}, Summary: summary}
 		if path == one {
-			op.Parameters = []*huma.Param{pathParam("id", "The record's ID: 1 to 128 of A-Z a-z 0-9 . _ ~ -")}
+			op.Parameters = []*huma.Param{idParam("The record's ID: 1 to 128 of A-Z a-z 0-9 . _ ~ -")}
 		}
 		return op
 	}

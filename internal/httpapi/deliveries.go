@@ -19,7 +19,7 @@ func deliveryPath(id string) string { return "/api/deliveries/" + id }
 
 func (a *API) routeDeliveries() {
 	delivery := a.schemaOf(deliveryView{})
-	id := pathParam("id", "The delivery's ID")
+	id := idParam("The delivery's ID")
 	statuses := make([]any, len(subscription.Statuses))
 	for i, s := range subscription.Statuses {
 		statuses[i] = string(s)
@@ -88,7 +88,7 @@ func (a *API) listDeliveries(x *exchange, r *http.Request) error {
 	if len(deliveries) > 0 {
 		l.next(p, more, deliveries[len(deliveries)-1].ID)
 	}
-	return writeBytes(x, http.StatusOK, l.append(nil))
+	return writeBytes(x, http.StatusOK, l.json())
 }
 
 // getDelivery serves GET /api/deliveries/{id}.

@@ -108,8 +108,8 @@ func listSchema(item *huma.Schema) *huma.Schema {
 	}
 }
 
-func pathParam(name, description string) *huma.Param {
-	return &huma.Param{Name: name, In: "path", Required: true, Description: description, Schema: stringSchema()}
+func idParam(description string) *huma.Param {
+	return &huma.Param{Name: "id", In: "path", Required: true, Description: description, Schema: stringSchema()}
 }
 
 func queryParam(name, description string, s *huma.Schema) *huma.Param {

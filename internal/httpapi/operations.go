@@ -22,7 +22,7 @@ func (a *API) routeOperations() {
 		Method: http.MethodGet, Path: "/api/operations/{id}", OperationID: "get-operation", Tags: []string{"operations"},
 		Summary: "An operation, wherever it is", Description: "Found by its ID alone, from the moment it is accepted.",
 		Parameters: []*huma.Param{
-			pathParam("id", "The operation's ID"),
+			idParam("The operation's ID"),
 			queryParam("wait", "Hold the answer until the operation is done or failed, for at most so many seconds", intSchema(0, maxWait)),
 		},
 		Responses: a.answers(http.StatusOK, jsonAnswer("The operation", operation), fault.InvalidParameter, fault.NotFound, fault.QueueUnavailable, fault.StoreUnavailable),
@@ -101,7 +101,7 @@ func (a *API) listOperations(x *exchange, r *http.Request) error {
 	if len(operations) > 0 {
 		l.next(p, more, operations[len(operations)-1].ID)
 	}
-	return writeBytes(x, http.StatusOK, l.append(nil))
+	return writeBytes(x, http.StatusOK, l.json())
 }
 
 // countedViews are operations with what has become of their events, asked for

@@ -62,13 +62,13 @@ func (a *API) listRecords(c *collection.Collection) handler {
 		if len(records) > 0 {
 			l.next(p, more, records[len(records)-1].CreatedBy)
 		}
-		return writeBytes(x, http.StatusOK, l.append(nil))
+		return writeBytes(x, http.StatusOK, l.json())
 	}
 }
 
-// append appends the list as JSON, its items byte for byte.
-func (l *list) append(b []byte) []byte {
-	b = append(b, `{"items":[`...)
+// json is the list as JSON, its items byte for byte.
+func (l *list) json() []byte {
+	b := []byte(`{"items":[`)
 	for i, item := range l.Items {
 		if i > 0 {
 			b = append(b, ',')

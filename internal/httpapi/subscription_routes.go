@@ -15,7 +15,9 @@ import (
 var (
 	readFaults   = []fault.Kind{fault.InvalidParameter, fault.NotFound, fault.StoreUnavailable}
 	bodyFaults   = []fault.Kind{fault.InvalidParameter, fault.InvalidJSON, fault.TooLarge, fault.UnsupportedMediaType, fault.InvalidRecord, fault.StoreUnavailable}
-	actionFaults = append(bodyFaults[:len(bodyFaults):len(bodyFaults)], fault.NotFound)
+	actionFaults = []fault.Kind{
+		fault.InvalidParameter, fault.InvalidJSON, fault.TooLarge, fault.UnsupportedMediaType, fault.InvalidRecord, fault.StoreUnavailable, fault.NotFound,
+	}
 )
 
 func (a *API) routeSubscriptions() error {
@@ -80,7 +82,7 @@ func (a *API) routeSubscriptionActions(one string) {
 func subscriptionOperation(method, path, id, summary string) *huma.Operation {
 	op := &huma.Operation{Method: method, Path: path, OperationID: id, Tags: []string{"subscriptions"}, Summary: summary}
 	if path != "/api/subscriptions" {
-		op.Parameters = []*huma.Param{pathParam("id", "The subscription's ID")}
+		op.Parameters = []*huma.Param{idParam("The subscription's ID")}
 	}
 	return op
 }

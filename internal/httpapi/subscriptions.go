@@ -109,7 +109,7 @@ func (a *API) listSubscriptions(x *exchange, r *http.Request) error {
 	if len(items) > 0 {
 		l.next(p, more, items[len(items)-1].ID)
 	}
-	return writeBytes(x, http.StatusOK, l.append(nil))
+	return writeBytes(x, http.StatusOK, l.json())
 }
 
 // patchSubscription serves PATCH /api/subscriptions/{id}.
