@@ -291,7 +291,8 @@ func (s *session) launch() (wait time.Duration) {
 		d := s.ahead[0]
 		s.ahead = s.ahead[1:]
 		s.sending++
-		s.running.Go(func() { s.attempt(s.settings, s.sender, &d) })
+		settings, sender := s.settings, s.sender
+		s.running.Go(func() { s.attempt(settings, sender, &d) })
 	}
 	return 0
 }
