@@ -189,3 +189,16 @@ func TestSender_EndsWithItsContext(t *testing.T) {
 		t.Fatal("Send outlives its context")
 	}
 }
+
+func TestSender_AddressesBeyondASCII(t *testing.T) {
+	t.Parallel()
+	f, c := faulty(t, map[string]string{"EHLO": "250-fake\r\n250-SMTPUTF8\r\n250 AUTH PLAIN"}, nil)
+	if r := send(t, c, message(), "a@x.org", "jörg@x.org"); !r.OK || f.count("MAIL FROM:<waybill@example.org>") != 2 || f.count("MAIL FROM:<waybill@example.org> SMTPUTF8") != 1 {
+		t.Errorf("%+v, %q", r, f.steps)
+	}
+	f, c = faulty(t, map[string]string{}, nil)
+	r := send(t, c, message(), "jörg@x.org", "a@x.org")
+	if r.OK || !r.Permanent || !strings.Contains(r.Error, "jörg@x.org refused for good: 553") || len(f.mails["a@x.org"]) != 1 {
+		t.Errorf("%+v, %q", r, f.steps)
+	}
+}
