@@ -62,6 +62,7 @@ func transport(dial func(context.Context, string, string) (net.Conn, error)) *ht
 		DialContext:            dial,
 		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    notify.Timeout,
 		DisableCompression:     true, // a small answer stays small
 		MaxResponseHeaderBytes: 64 << 10,
 		MaxIdleConnsPerHost:    2,

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"math"
 	"net"
 	"net/http"
@@ -86,16 +87,14 @@ func (s *sender) post(ctx context.Context, p post, text string) notify.Result {
 	if err != nil {
 		return notify.Result{Error: "the request cannot be made"} // the cause quotes the URL
 	}
-	for name, values := range p.header {
-		request.Header[name] = values
-	}
+	maps.Copy(request.Header, p.header)
 	request.Header.Set("Content-Type", "application/json; charset=utf-8")
 	request.Header.Set("User-Agent", "Waybill")
 	response, err := s.channel.client.Do(request)
 	if err != nil {
 		return notify.Result{Error: t.name() + ": " + t.clean(reason(ctx, err))}
 	}
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	answer, err := io.ReadAll(io.LimitReader(response.Body, notify.MaxReply))
 	r := t.judge(response, answer)
 	if err != nil && r.OK {

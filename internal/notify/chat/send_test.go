@@ -279,3 +279,11 @@ func TestSender_SeveralChatsGetTheMessageOnce(t *testing.T) {
 		t.Errorf("%+v, %d requests", r, len(f.got))
 	}
 }
+
+func TestSender_ATokenAtTheEndOfWhatIsReadIsRedacted(t *testing.T) {
+	t.Parallel()
+	c := (&far{}).start(t, 0, status(400, strings.Repeat("x", notify.MaxReply-12)+discordToken))
+	if r := send(t, c, discordURL, message(`{}`)); strings.Contains(string(r.Reply), discordToken[:4]) || !strings.HasSuffix(string(r.Reply), "xx***") {
+		t.Errorf("%s", r.Reply[len(r.Reply)-20:])
+	}
+}

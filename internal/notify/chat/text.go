@@ -54,7 +54,7 @@ func write(m *notify.Message) (string, error) {
 func fieldsOf(object json.RawMessage) (fields []string, err error) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if first, err := d.Token(); err != nil || first != json.Delim('{') {
-		return nil, err // null, or no object: nothing to show
+		return nil, nil //nolint:nilerr // null or nothing: there is nothing to show
 	}
 	for d.More() {
 		name, err := d.Token()

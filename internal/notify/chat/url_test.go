@@ -167,3 +167,27 @@ func TestNew_NeedsAGuard(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestChannel_DialsTheServicesAlone(t *testing.T) {
+	t.Parallel()
+	wants := map[string]string{
+		"slack hook": "hooks.slack.com:443", "slack bot": "slack.com:443", "discord": "discord.com:443", "telegram": "api.telegram.org:443",
+		"teams": "org.webhook.office.com:443", "teams workflow": "prod-01.westeurope.logic.azure.com:443", "teams later": "prod-01.westeurope.logic.azure.com:443",
+	}
+	for name, url := range everyURL {
+		dialed := make(chan string, 1)
+		c, err := chat.New(chat.Options{Dial: func(_ context.Context, network, address string) (net.Conn, error) {
+			dialed <- address
+			return nil, errors.New(network + " refused")
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r := send(t, c, url, message(`{}`)); r.OK || !strings.Contains(r.Error, "tcp refused") {
+			t.Errorf("%s: %+v", name, r)
+		}
+		if got := <-dialed; got != wants[name] {
+			t.Errorf("%s: dialed %s, want %s", name, got, wants[name])
+		}
+	}
+}

@@ -49,7 +49,7 @@ func (f *fake) start(t *testing.T) (address string) {
 			mu.Lock()
 			open = append(open, c)
 			mu.Unlock()
-			all.Go(func() { defer c.Close(); f.serve(c) })
+			all.Go(func() { f.serve(c); _ = c.Close() })
 		}
 	})
 	t.Cleanup(func() {
@@ -68,7 +68,7 @@ func (f *fake) start(t *testing.T) (address string) {
 func (f *fake) act(c net.Conn, step, detail string) (code string, more bool) {
 	f.mu.Lock()
 	f.steps = append(f.steps, strings.TrimSpace(step+" "+detail))
-	act := cmp.Or(f.acts[step+" "+detail], f.acts[step], usual[step])
+	act := cmp.Or(f.acts[step+" "+detail], f.acts[step], usual[step], "500 what?")
 	f.mu.Unlock()
 	switch act {
 	case "hang":

@@ -1,6 +1,7 @@
 package email_test
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -158,5 +159,46 @@ func TestSender_AConnectionLostMidwayLeavesTheRest(t *testing.T) {
 	if r.OK || r.Permanent || r.Progress != `{"done":["a@x.org"]}` || f.count("RCPT c@x.org") != 0 ||
 		r.Error != "b@x.org: RCPT TO: 421 closing; others were not tried: RCPT TO: 421 closing" {
 		t.Errorf("%+v", r)
+	}
+}
+
+func TestSender_EndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	f, c := faulty(t, map[string]string{"RCPT b@x.org": "hang"}, func(o *email.Options) { o.Timeout = time.Minute })
+	s, err := c.Sender(key, []byte(`{"to":["a@x.org","b@x.org"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan notify.Result)
+	go func() { ended <- s.Send(ctx, message()) }()
+	for deadline := time.After(10 * time.Second); f.count("RCPT b@x.org") == 0; {
+		select {
+		case <-deadline:
+			t.Fatal("the second recipient is not reached")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	cancel()
+	select {
+	case r := <-ended:
+		if r.OK || r.Permanent || r.Progress != `{"done":["a@x.org"]}` {
+			t.Errorf("%+v", r)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("Send outlives its context")
+	}
+}
+
+func TestSender_AddressesBeyondASCII(t *testing.T) {
+	t.Parallel()
+	f, c := faulty(t, map[string]string{"EHLO": "250-fake\r\n250-SMTPUTF8\r\n250 AUTH PLAIN"}, nil)
+	if r := send(t, c, message(), "a@x.org", "jörg@x.org"); !r.OK || f.count("MAIL FROM:<waybill@example.org>") != 2 || f.count("MAIL FROM:<waybill@example.org> SMTPUTF8") != 1 {
+		t.Errorf("%+v, %q", r, f.steps)
+	}
+	f, c = faulty(t, map[string]string{}, nil)
+	r := send(t, c, message(), "jörg@x.org", "a@x.org")
+	if r.OK || !r.Permanent || !strings.Contains(r.Error, "jörg@x.org refused for good: 553") || len(f.mails["a@x.org"]) != 1 {
+		t.Errorf("%+v, %q", r, f.steps)
 	}
 }

@@ -65,6 +65,9 @@ func write(m *notify.Message) (*letter, error) {
 		return nil, fmt.Errorf("read the event: %w", err)
 	}
 	c.Type = cmp.Or(c.Type, m.Event.Type)
+	if len(c.Data) == 0 {
+		c.Data = json.RawMessage("null")
+	}
 	var b bytes.Buffer
 	if err := json.Indent(&b, c.Data, "", "  "); err != nil {
 		return nil, fmt.Errorf("read the event's record: %w", err)

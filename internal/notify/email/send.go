@@ -16,7 +16,7 @@ import (
 
 // Bounds of what is kept of failures, in characters.
 const (
-	maxError  = 2000
+	maxError  = 8000
 	maxBounce = 200 // for each recipient, in the progress
 )
 

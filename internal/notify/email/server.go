@@ -95,14 +95,14 @@ func (s *server) encrypt(u *url.URL) (port string, err error) {
 // unless the operator asked for tls=none.
 func (s *server) authentication(offered string) smtp.Auth {
 	mechanisms := strings.Fields(strings.ToUpper(offered))
-	clear := s.encryption == tlsNone
+	readable := s.encryption == tlsNone
 	switch {
 	case slices.Contains(mechanisms, "SCRAM-SHA-256"):
 		return smtp.ScramSHA256Auth(s.user, s.password)
 	case slices.Contains(mechanisms, "PLAIN"):
-		return smtp.PlainAuth("", s.user, s.password, s.host, clear)
+		return smtp.PlainAuth("", s.user, s.password, s.host, readable)
 	case slices.Contains(mechanisms, "LOGIN"):
-		return smtp.LoginAuth(s.user, s.password, s.host, clear)
+		return smtp.LoginAuth(s.user, s.password, s.host, readable)
 	case slices.Contains(mechanisms, "CRAM-MD5"):
 		return smtp.CRAMMD5Auth(s.user, s.password)
 	}
