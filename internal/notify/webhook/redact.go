@@ -50,8 +50,8 @@ func long(parts []string) []string {
 	return slices.DeleteFunc(parts, func(p string) bool { return len(p) < leastPart })
 }
 
-// spellings returns texts as they are and as JSON writes them, with escaped
-// slashes too, the longest first.
+// spellings returns texts as they are, as JSON writes them, with escaped slashes
+// too, and as URLs do, the longest first.
 func spellings(texts []string) [][]byte {
 	var found [][]byte
 	for _, text := range texts {
@@ -60,7 +60,7 @@ func spellings(texts []string) [][]byte {
 		}
 		html, _ := json.Marshal(text) // no string fails
 		plain, _ := encode(text)
-		found = append(found, []byte(text))
+		found = append(found, []byte(text), []byte(url.QueryEscape(text)), []byte(url.PathEscape(text)))
 		for _, quoted := range [][]byte{html[1 : len(html)-1], plain[1 : len(plain)-1]} {
 			found = append(found, quoted, bytes.ReplaceAll(quoted, []byte("/"), []byte(`\/`)))
 		}
