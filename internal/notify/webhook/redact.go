@@ -34,7 +34,7 @@ func newRedactor(s *settings, u, proxy *url.URL) *redactor {
 		texts = append(texts, secret.Secret, strings.TrimPrefix(secret.Secret, secretPrefix))
 	}
 	texts = append(texts, u.RawQuery)
-	for _, pair := range strings.Split(u.RawQuery, "&") {
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		_, value, _ := strings.Cut(pair, "=")
 		plain, _ := url.QueryUnescape(value)
 		texts = append(texts, value, plain)
