@@ -20,7 +20,7 @@ var errPlain = errors.New("plain HTTP is not allowed")
 // reason says for people why no answer came. It is one of our own sentences:
 // errors of net/http show URLs, addresses and what the receiver wrote. limited is
 // the attempt's context, made from outer; took is how long it was tried.
-func reason(err error, limited, outer context.Context, took time.Duration) string {
+func reason(limited, outer context.Context, took time.Duration, err error) string {
 	switch {
 	case outer.Err() != nil && errors.Is(outer.Err(), context.Canceled):
 		return "the attempt was canceled"
@@ -82,7 +82,8 @@ func ofConnection(err error) string {
 		{syscall.EPIPE, "connection closed without an answer"},
 		{syscall.EHOSTUNREACH, "no route to the host"},
 		{syscall.ENETUNREACH, "the network is unreachable"},
-		{syscall.EMFILE, "too many open files"},
+		{syscall.EMFILE, "too many open files here"},
+		{syscall.EADDRNOTAVAIL, "no local port is free"},
 		{io.EOF, "connection closed without an answer"},
 		{io.ErrUnexpectedEOF, "connection closed within the answer"},
 	} {
@@ -135,7 +136,8 @@ func ofAnswer(err error) string {
 		return "the answer is not HTTP"
 	case strings.Contains(text, "stream error"), strings.Contains(text, "connection error"), strings.Contains(text, "GOAWAY"):
 		return "HTTP/2: the receiver broke the request off"
-	case strings.Contains(text, "server closed idle connection"), strings.Contains(text, "connection broken"):
+	case strings.Contains(text, "server closed idle connection"), strings.Contains(text, "connection broken"),
+		strings.Contains(text, "connection lost"):
 		return "connection closed without an answer"
 	}
 	return ""

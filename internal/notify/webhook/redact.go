@@ -34,7 +34,7 @@ func newRedactor(s *settings, u, proxy *url.URL) *redactor {
 		texts = append(texts, secret.Secret, strings.TrimPrefix(secret.Secret, secretPrefix))
 	}
 	texts = append(texts, u.RawQuery)
-	for _, pair := range strings.Split(u.RawQuery, "&") {
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
 		_, value, _ := strings.Cut(pair, "=")
 		plain, _ := url.QueryUnescape(value)
 		texts = append(texts, value, plain)
@@ -50,8 +50,8 @@ func long(parts []string) []string {
 	return slices.DeleteFunc(parts, func(p string) bool { return len(p) < leastPart })
 }
 
-// spellings returns texts as they are and as JSON writes them, with escaped
-// slashes too, the longest first.
+// spellings returns texts as they are, as JSON writes them, with escaped slashes
+// too, and as URLs do, the longest first.
 func spellings(texts []string) [][]byte {
 	var found [][]byte
 	for _, text := range texts {
@@ -60,7 +60,7 @@ func spellings(texts []string) [][]byte {
 		}
 		html, _ := json.Marshal(text) // no string fails
 		plain, _ := encode(text)
-		found = append(found, []byte(text))
+		found = append(found, []byte(text), []byte(url.QueryEscape(text)), []byte(url.PathEscape(text)))
 		for _, quoted := range [][]byte{html[1 : len(html)-1], plain[1 : len(plain)-1]} {
 			found = append(found, quoted, bytes.ReplaceAll(quoted, []byte("/"), []byte(`\/`)))
 		}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -56,7 +57,7 @@ func (s *sender) Send(ctx context.Context, m *notify.Message) notify.Result {
 	defer cancel()
 	response, err := s.post(limited, m)
 	if err != nil {
-		return notify.Result{Error: reason(err, limited, ctx, time.Since(began))}
+		return notify.Result{Error: reason(limited, ctx, time.Since(began), err)}
 	}
 	defer func() { _ = response.Body.Close() }()
 	r := notify.Result{Status: response.StatusCode}
@@ -109,9 +110,7 @@ func (s *sender) headerOf(m *notify.Message) http.Header {
 	stamp := strconv.FormatInt(now.Unix(), 10)
 	values := [3]string{m.Event.ID, stamp, sign(s.signers, now, m.Event.ID+"."+stamp+".", m.Event.Body)}
 	h := make(http.Header, len(s.header)+len(values))
-	for name, value := range s.header {
-		h[name] = value
-	}
+	maps.Copy(h, s.header)
 	h["Webhook-Id"] = values[0:1:1]
 	h["Webhook-Timestamp"] = values[1:2:2]
 	h["Webhook-Signature"] = values[2:3:3]
