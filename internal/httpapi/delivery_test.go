@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/url"
 	"slices"
 	"strings"
@@ -52,15 +53,6 @@ func (a *answer) delivering() (d delivery) {
 	return d
 }
 
-// announced stores an event of an operation, for a subscription.
-func (s *service) announced(operation, eventType, to string) *subscription.Delivery {
-	s.t.Helper()
-	e := subscription.Event{Tenant: record.DefaultTenant, ID: operation, Type: eventType, Body: []byte(`{}`)}
-	d, err := s.notify.Announce(s.t.Context(), &e, subscription.Key{Tenant: record.DefaultTenant, ID: to})
-	must(s.t, err)
-	return d
-}
-
 func TestSubscriptions_Test(t *testing.T) {
 	t.Parallel()
 	s := newService(t)
@@ -85,18 +77,21 @@ func TestDeliveries_OneWithItsAttempts(t *testing.T) {
 	s := newService(t)
 	made := s.subscribed(hook("x"))
 	operation := record.NewID(time.Now().UnixMicro(), 1, 1)
-	id := s.announced(operation, "todos.created", made.ID).ID
+	id := s.announced(operation, "todos.created", made.ID)[0]
 	at := time.Date(2026, 11, 24, 12, 0, 0, 123456000, time.UTC)
-	s.notify.attempted(t, id, subscription.Dead, subscription.Attempt{At: at, Took: 1500 * time.Microsecond, Error: "no answer came"})
+	s.notify.attempted(t, id, subscription.Pending, subscription.Attempt{At: at, Took: 1500 * time.Microsecond, Error: "no answer came"})
 	s.notify.attempted(t, id, subscription.Dead, subscription.Attempt{
 		At: at.Add(time.Second), Took: 2 * time.Second, Status: 500, Reply: []byte("<b>\x00\xffé\xc3"), Error: "the receiver answered 500",
 	})
 	var got attempted
 	s.get("/api/deliveries/" + id).want(200).into(&got)
+	if got.FinishedAt == nil || !utc.MatchString(*got.FinishedAt) || *got.FinishedAt < got.CreatedAt { // by the database's clock
+		t.Errorf("made at %s, finished at %v", got.CreatedAt, got.FinishedAt)
+	}
 	want := attempted{
 		delivery: delivery{
 			ID: id, Subscription: made.ID, Event: operation, Operation: &operation, Type: "todos.created", Status: "dead", AttemptCount: 2, Generation: 1,
-			Error: new("the receiver answered 500"), CreatedAt: got.CreatedAt, FinishedAt: new("2026-11-24T12:00:03.123456Z"),
+			Error: new("the receiver answered 500"), CreatedAt: got.CreatedAt, FinishedAt: got.FinishedAt,
 		},
 		Attempts: []attempt{
 			{At: "2026-11-24T12:00:00.123456Z", DurationMS: 1.5, Error: new("no answer came")},
@@ -106,6 +101,7 @@ func TestDeliveries_OneWithItsAttempts(t *testing.T) {
 	if diff := cmp.Diff(want, got, cmp.AllowUnexported(attempted{})); diff != "" {
 		t.Errorf("(-want +got):\n%s", diff)
 	}
+	s.act("/api/deliveries/" + id + "/retry").want(202)
 	s.notify.attempted(t, id, subscription.Delivered, subscription.Attempt{At: at, Status: 204})
 	s.get("/api/deliveries/" + id).want(200).into(&got)
 	if got.Status != "delivered" || got.Error != nil || len(got.Attempts) != 3 || got.Attempts[2].Error != nil {
@@ -118,10 +114,9 @@ func TestDeliveries_List(t *testing.T) {
 	s := newService(t)
 	a, b := s.subscribed(hook("a")).ID, s.subscribed(hook("b")).ID
 	first, second := record.NewID(time.Now().UnixMicro(), 1, 1), record.NewID(time.Now().UnixMicro(), 1, 2)
-	ids := []string{
-		s.announced(first, "todos.created", a).ID, s.announced(first, "todos.created", b).ID,
-		s.announced(second, "todos.deleted", a).ID, s.act("/api/subscriptions/" + b + "/test").delivering().ID,
-	}
+	ids := s.announced(first, "todos.created", a, b)
+	ids = append(ids, s.announced(second, "todos.deleted", a)...)
+	ids = append(ids, s.act("/api/subscriptions/"+b+"/test").delivering().ID)
 	s.notify.attempted(t, ids[0], subscription.Delivered, subscription.Attempt{At: time.Now(), Status: 200})
 	s.notify.attempted(t, ids[1], subscription.Dead, subscription.Attempt{At: time.Now(), Error: "x"})
 	for query, want := range map[string][]string{
@@ -207,6 +202,7 @@ func TestDeliveries_Retry(t *testing.T) {
 	if got := s.woken(); !slices.Equal(got, []string{made.ID}) {
 		t.Errorf("woken: %v", got)
 	}
+	s.act("/api/deliveries/"+id+"/retry").problem(409, "conflict") // it is due: maybe it is being made
 	s.act("/api/subscriptions/" + made.ID + "/disable").want(200)
 	s.post("/api/deliveries/"+id+"/retry", "{}").problem(409, "conflict")
 	s.delete("/api/subscriptions/" + made.ID).want(204)
@@ -221,12 +217,15 @@ func TestSubscriptions_Replay(t *testing.T) {
 	s := newService(t)
 	made := s.subscribed(hook("x"))
 	at := "/api/subscriptions/" + made.ID
-	var ids []string
-	for range 3 {
-		ids = append(ids, s.act(at+"/test").delivering().ID)
+	announced := func(eventType string, n int) string {
+		return s.announced(record.NewID(time.Now().UnixMicro(), 1, n), eventType, made.ID)[0]
 	}
-	s.notify.attempted(t, ids[0], subscription.Dead, subscription.Attempt{At: time.Now(), Error: "x"})
-	s.notify.attempted(t, ids[1], subscription.Delivered, subscription.Attempt{At: time.Now(), Status: 200})
+	dead, pending := s.act(at+"/test").delivering().ID, s.act(at+"/test").delivering().ID
+	delivered, tested, unwanted := announced("todos.created", 1), s.act(at+"/test").delivering().ID, announced("todos.failed", 2)
+	s.notify.attempted(t, dead, subscription.Dead, subscription.Attempt{At: time.Now(), Error: "x"})
+	for _, id := range []string{delivered, tested, unwanted} {
+		s.notify.attempted(t, id, subscription.Delivered, subscription.Attempt{At: time.Now(), Status: 200})
+	}
 	s.woken()
 	hourAgo := time.Now().Add(-time.Hour)
 	since := func(at time.Time, more string) string {
@@ -240,7 +239,7 @@ func TestSubscriptions_Replay(t *testing.T) {
 		{since(hourAgo.Add(-29*24*time.Hour), ""), 1},
 		{since(hourAgo, ""), 0}, // it is pending now
 		{since(hourAgo.In(time.FixedZone("", 5*3600)), `,"status":"dead"`), 0},
-		{since(hourAgo, `,"status":"all"`), 1},
+		{since(hourAgo, `,"status":"all"`), 1},                                 // of those that are not pending, what the subscription's events have
 		{`{"since":"2026-10-01T00:00:00Z","until":"2026-10-31T00:00:00Z"}`, 0}, // 30 days
 	} {
 		var got struct{ Count int }
@@ -249,20 +248,33 @@ func TestSubscriptions_Replay(t *testing.T) {
 			t.Errorf("%s: %d, want %d; woken: %v", step.body, got.Count, step.want, woken)
 		}
 	}
+	for id, want := range map[string]string{dead: "pending 2", pending: "pending 1", delivered: "pending 2", tested: "delivered 1", unwanted: "delivered 1"} {
+		var d attempted
+		s.get("/api/deliveries/" + id).want(200).into(&d)
+		if got := fmt.Sprint(d.Status, " ", d.Generation); got != want {
+			t.Errorf("%s: %s, want %s", d.Type, got, want)
+		}
+	}
+	other := s.subscribed(hook("y"))
+	var missed struct{ Count int } // of what it missed, but for the tests of others
+	s.post("/api/subscriptions/"+other.ID+"/replay", since(hourAgo, `,"status":"all"`)).want(202).into(&missed)
+	if got := s.page("/api/deliveries?subscription="+other.ID).members(t, "type"); missed.Count != 1 || !slices.Equal(got, []string{"todos.created"}) {
+		t.Errorf("a newcomer's replay makes %d: %v", missed.Count, got)
+	}
 }
 
 func TestAPI_OperationsCountTheirDeliveries(t *testing.T) {
 	t.Parallel()
 	s := working(t)
-	a, b := s.subscribed(hook("a")).ID, s.subscribed(hook("b")).ID
+	const onlyX = `"filter":{"text":"x"}`
+	a := s.subscribed(hook("a"), onlyX).ID
+	s.subscribed(hook("b"), onlyX)
 	const key = "Idempotency-Key: k"
 	op := s.post("/api/todos", `{"text":"x"}`, key).accepted()
 	other := s.post("/api/todos", `{"text":"y"}`).accepted()
 	s.ended(op.ID)
 	s.ended(other.ID)
-	first := s.announced(op.ID, "todos.created", a)
-	s.announced(op.ID, "todos.created", b)
-	s.notify.attempted(t, first.ID, subscription.Dead, subscription.Attempt{At: time.Now(), Error: "x"})
+	s.notify.attempted(t, s.page("/api/deliveries?operation="+op.ID+"&subscription="+a).members(t, "id")[0], subscription.Dead, subscription.Attempt{At: time.Now(), Error: "x"})
 	check := func(what string, got operation, pending, dead int) {
 		t.Helper()
 		if d := got.Deliveries; d.Pending != pending || d.Dead != dead || d.Delivered+d.Canceled != 0 {
@@ -277,9 +289,7 @@ func TestAPI_OperationsCountTheirDeliveries(t *testing.T) {
 		must(t, json.Unmarshal(item, &got))
 		check("in the list", got, i, i) // newest first
 	}
-	s.notify.mu.Lock()
-	s.notify.fail = fault.New(fault.StoreUnavailable, "the database cannot be used now")
-	s.notify.mu.Unlock()
+	s.notify.countsFail(fault.New(fault.StoreUnavailable, "the database cannot be used now"))
 	s.get("/api/operations/"+op.ID).problem(503, "store_unavailable")
 	s.get("/api/operations").problem(503, "store_unavailable")
 	check("a repeat that cannot be told more", s.post("/api/todos", `{"text":"x"}`, key).accepted(), 0, 0)

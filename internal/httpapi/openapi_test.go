@@ -221,8 +221,8 @@ func checkNotifying(s *service, check func(string, *answer), answered func(path,
 	check(answered(one+"/test", "post", "409"), s.act(at+"/test").want(409))
 	check(answered(one+"/enable", "post", "200"), s.act(at+"/enable").want(200))
 	check(answered(deliveries, "get", "200"), s.get(deliveries).want(200))
-	id := s.page(deliveries).members(s.t, "id")[0]
-	s.notify.attempted(s.t, id, subscription.Dead, subscription.Attempt{At: time.Now(), Status: 500, Reply: []byte("no\x00\xff"), Error: "500"})
+	id := s.act(at + "/test").delivering().ID
+	s.notify.attempted(s.t, id, subscription.Pending, subscription.Attempt{At: time.Now(), Status: 500, Reply: []byte("no\x00\xff"), Error: "500"})
 	s.notify.attempted(s.t, id, subscription.Dead, subscription.Attempt{At: time.Now(), Error: "no answer"})
 	check(answered(deliveries+"/{id}", "get", "200"), s.get(deliveries+"/"+id).want(200))
 	check(answered(deliveries+"/{id}/retry", "post", "202"), s.act(deliveries+"/"+id+"/retry").want(202))

@@ -42,7 +42,7 @@ type service struct {
 	log    *logBook
 	seen   *observer
 	client *http.Client
-	notify *fakeSubscriptions
+	notify *notified
 }
 
 // setting changes how a service is made.
@@ -54,6 +54,7 @@ type settings struct {
 	maxBody               int64
 	store                 func(*store.Store) httpapi.Store
 	durability            func(context.Context) string
+	channels              httpapi.Channels
 }
 
 func onRedis(url string) setting           { return func(s *settings) { s.redisURL = url } }
@@ -67,6 +68,7 @@ func newService(t testing.TB, more ...setting) *service {
 		readTimeout: 30 * time.Second,
 		store:       func(s *store.Store) httpapi.Store { return s },
 		durability:  func(context.Context) string { return "fsync-always" },
+		channels:    fakeChannels{},
 	}
 	for _, set := range more {
 		set(&o)
@@ -77,7 +79,7 @@ func newService(t testing.TB, more ...setting) *service {
 	if o.databaseURL == "" {
 		o.databaseURL = "sqlite:" + filepath.Join(t.TempDir(), "waybill.db")
 	}
-	s := &service{t: t, log: &logBook{}, seen: &observer{}, notify: &fakeSubscriptions{}}
+	s := &service{t: t, log: &logBook{}, seen: &observer{}}
 	s.connect(o)
 
 	logger := slog.New(slog.NewJSONHandler(s.log, nil))
@@ -89,7 +91,7 @@ func newService(t testing.TB, more ...setting) *service {
 
 	api, err := httpapi.New(httpapi.Options{
 		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store),
-		Subscriptions: s.notify, Channels: fakeChannels{}, Waker: s.notify, Durability: o.durability, Version: "test",
+		Subscriptions: s.notify, Channels: o.channels, Waker: s.notify, Durability: o.durability, Version: "test",
 		MaxBody: o.maxBody, Logger: logger, Observer: s.seen,
 	})
 	must(t, err)
@@ -124,6 +126,7 @@ func (s *service) connect(o settings) {
 		indexes[c.Name] = c.Indexes
 	}
 	must(s.t, s.store.EnsureIndexes(s.t.Context(), indexes))
+	s.notify = &notified{Store: s.store}
 }
 
 // work starts a worker and returns what stops it; the test's end does too.

@@ -52,8 +52,12 @@ func Collections(patterns, names []string) []string {
 	return found
 }
 
-// wants says whether one of patterns has events of a type.
+// wants says whether one of patterns has events of a type. None has tests: they
+// are for one subscription alone, also in a replay.
 func wants(patterns []string, eventType string) bool {
+	if eventType == TypeTest {
+		return false
+	}
 	i := strings.LastIndexByte(eventType, '.')
 	for _, p := range patterns {
 		if p == eventType || eventType[i+1:] != Failed && (p == all || p == eventType[:i+1]+all) {

@@ -41,6 +41,7 @@ func TestIndex_MatchesByPatternAndFilter(t *testing.T) {
 		{"failed is not all of a collection", "todos.failed", "", `{}`, []string{"todos.*"}, false},
 		{"failed, named", "todos.failed", "", `{}`, []string{"todos.failed"}, true},
 		{"disabled is everything", "subscription.disabled", "", `{}`, []string{"*"}, true},
+		{"a test is somebody's own", "subscription.test", "", `{}`, []string{"*", "subscription.*"}, false},
 		{"true", "todos.created", `{"completed":true}`, `{"completed":true}`, []string{"*"}, true},
 		{"not true", "todos.created", `{"completed":true}`, `{"completed":false}`, []string{"*"}, false},
 		{"true is no text", "todos.created", `{"completed":true}`, `{"completed":"true"}`, []string{"*"}, false},
