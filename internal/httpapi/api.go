@@ -83,8 +83,8 @@ type Channels interface {
 	Unsubscribe(s *subscription.Subscription, address, token string) (target []byte, left int, err error)
 }
 
-// Waker says that subscriptions have deliveries due now. Best effort: a sweeper
-// finds what it missed.
+// Waker says that subscriptions have deliveries due now, or none any more. Best
+// effort: a sweeper finds what it missed.
 type Waker interface {
 	Wake(ctx context.Context, keys ...subscription.Key)
 }

@@ -204,8 +204,10 @@ func TestDeliveries_Retry(t *testing.T) {
 	}
 	s.act("/api/deliveries/"+id+"/retry").problem(409, "conflict") // it is due: maybe it is being made
 	s.act("/api/subscriptions/" + made.ID + "/disable").want(200)
+	s.woken()
 	s.post("/api/deliveries/"+id+"/retry", "{}").problem(409, "conflict")
 	s.delete("/api/subscriptions/" + made.ID).want(204)
+	s.woken()
 	s.act("/api/deliveries/"+id+"/retry").problem(409, "conflict")
 	if got := s.woken(); len(got) > 0 {
 		t.Errorf("woken: %v", got)

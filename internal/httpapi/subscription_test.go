@@ -118,6 +118,9 @@ func TestSubscriptions_CreateReadListDelete(t *testing.T) {
 	if gone := s.delete("/api/subscriptions/" + second.ID).want(204); len(gone.body) > 0 {
 		t.Errorf("204 with a body: %s", gone.body)
 	}
+	if got := s.woken(); !slices.Equal(got, []string{second.ID}) { // who delivers to it stops
+		t.Errorf("woken: %v", got)
+	}
 	s.get("/api/subscriptions/"+second.ID).problem(404, "not_found")
 	s.delete("/api/subscriptions/"+second.ID).problem(404, "not_found")
 }
@@ -188,12 +191,16 @@ func TestSubscriptions_EnableDisable(t *testing.T) {
 	if off.Status != "disabled" || off.DisabledReason == nil || *off.DisabledReason != "disabled by request" || off.DisabledAt == nil || !utc.MatchString(*off.DisabledAt) {
 		t.Errorf("disabled: %+v", off)
 	}
+	if got := s.woken(); !slices.Equal(got, []string{made.ID}) { // who delivers to it stops
+		t.Errorf("woken: %v", got)
+	}
 	if diff := cmp.Diff(off, turn("disable")); diff != "" {
 		t.Errorf("disabled twice:\n%s", diff)
 	}
 	if got := s.page("/api/deliveries").members(t, "status"); !slices.Equal(got, []string{"canceled"}) {
 		t.Errorf("deliveries are %v", got)
 	}
+	s.woken()
 	s.act(at+"/test").problem(409, "conflict")
 	s.post(at+"/replay", `{"since":"2026-11-01T00:00:00Z","until":"2026-11-02T00:00:00Z"}`).problem(409, "conflict")
 	if got := s.woken(); len(got) > 0 {

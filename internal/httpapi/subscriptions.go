@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -130,14 +131,57 @@ func (a *API) patchSubscription(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.o.Subscriptions.UpdateSubscription(r.Context(), key, func(s *subscription.Subscription) error {
-		s.UpdatedAt = now()
+	s, err := a.changeOutside(r.Context(), key, func(s *subscription.Subscription) error {
 		return a.change(r.Context(), s, patch)
 	})
 	if err != nil {
 		return err
 	}
 	return a.answerSubscription(x, s)
+}
+
+// mostRaces is how often a change begins anew because another one was faster.
+const mostRaces = 3
+
+// changeOutside changes a subscription as it was read outside of a transaction:
+// change may take its time, as DNS does, and would hold up every writer. What
+// somebody else changes meanwhile makes it begin anew, and is Conflict in the end.
+func (a *API) changeOutside(ctx context.Context, key subscription.Key, change func(*subscription.Subscription) error) (*subscription.Subscription, error) {
+	for range mostRaces {
+		s, err := a.o.Subscriptions.Subscription(ctx, key)
+		if err != nil {
+			return nil, err
+		}
+		read := s.UpdatedAt
+		if err := change(s); err != nil {
+			return nil, err
+		}
+		touch(s)
+		raced := false
+		changed, err := a.o.Subscriptions.UpdateSubscription(ctx, key, func(current *subscription.Subscription) error {
+			if raced = !current.UpdatedAt.Equal(read); raced {
+				return errRaced
+			}
+			*current = *s
+			return nil
+		})
+		if !raced {
+			return changed, err
+		}
+	}
+	return nil, errRaced
+}
+
+var errRaced = fault.New(fault.Conflict, "the subscription is being changed by others: try again")
+
+// touch sets the time of a change, later than the last one's whatever the clock
+// says: it tells one state of a subscription from another.
+func touch(s *subscription.Subscription) {
+	if at := now(); at.After(s.UpdatedAt) {
+		s.UpdatedAt = at
+	} else {
+		s.UpdatedAt = s.UpdatedAt.Add(time.Microsecond)
+	}
 }
 
 // deleteSubscription serves DELETE /api/subscriptions/{id}.
@@ -149,6 +193,7 @@ func (a *API) deleteSubscription(x *exchange, r *http.Request) error {
 	if err := a.o.Subscriptions.DeleteSubscription(r.Context(), key); err != nil {
 		return err
 	}
+	a.o.Waker.Wake(r.Context(), key) // whoever delivers to it stops
 	x.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -159,8 +204,8 @@ func (a *API) enableSubscription(x *exchange, r *http.Request) error {
 	return a.turn(x, r, true)
 }
 
-// disableSubscription serves POST /api/subscriptions/{id}/disable; the store
-// cancels what is pending.
+// disableSubscription serves POST /api/subscriptions/{id}/disable. What is
+// pending is canceled.
 func (a *API) disableSubscription(x *exchange, r *http.Request) error {
 	return a.turn(x, r, false)
 }
@@ -174,7 +219,8 @@ func (a *API) turn(x *exchange, r *http.Request, on bool) error {
 		switch {
 		case s.Enabled == on: // its reason and its time stay
 		case on:
-			s.Enabled, s.Reason, s.DisabledAt, s.UpdatedAt = true, "", time.Time{}, now()
+			s.Enabled, s.Reason, s.DisabledAt = true, "", time.Time{}
+			touch(s)
 		default:
 			disable(s, disabledByRequest)
 		}
@@ -183,15 +229,13 @@ func (a *API) turn(x *exchange, r *http.Request, on bool) error {
 	if err != nil {
 		return err
 	}
-	if on {
-		a.o.Waker.Wake(r.Context(), key)
-	}
+	a.o.Waker.Wake(r.Context(), key) // to begin, or to stop and to cancel what the store left
 	return a.answerSubscription(x, s)
 }
 
 func disable(s *subscription.Subscription, reason string) {
-	at := now()
-	s.Enabled, s.Reason, s.DisabledAt, s.UpdatedAt = false, reason, at, at
+	touch(s)
+	s.Enabled, s.Reason, s.DisabledAt = false, reason, s.UpdatedAt
 }
 
 // rotateSecret serves POST /api/subscriptions/{id}/rotate-secret.
@@ -201,8 +245,8 @@ func (a *API) rotateSecret(x *exchange, r *http.Request) error {
 		return err
 	}
 	s, err := a.o.Subscriptions.UpdateSubscription(r.Context(), key, func(s *subscription.Subscription) (err error) {
-		s.UpdatedAt = now()
-		s.Target, err = a.o.Channels.Rotate(s, s.UpdatedAt)
+		touch(s)
+		s.Target, err = a.o.Channels.Rotate(s, now())
 		return err
 	})
 	if err != nil {

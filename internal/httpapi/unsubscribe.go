@@ -110,7 +110,8 @@ func (a *API) unsubscribe(x *exchange, r *http.Request) error {
 		if err != nil {
 			return err
 		}
-		s.Target, s.UpdatedAt = target, now()
+		s.Target = target
+		touch(s)
 		if left == 0 && s.Enabled {
 			disable(s, lastUnsubscribed)
 		}
@@ -118,6 +119,9 @@ func (a *API) unsubscribe(x *exchange, r *http.Request) error {
 	})
 	if err != nil {
 		return err
+	}
+	if !s.Enabled {
+		a.o.Waker.Wake(r.Context(), u.key)
 	}
 	return writePage(x, pageView{Name: s.Name, To: u.to})
 }

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"html"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -47,12 +48,16 @@ func TestUnsubscribe(t *testing.T) {
 			t.Errorf("one is left: %+v", got)
 		}
 	}
+	s.woken()
 	last := unsubscribeLink(made.ID, "a@example.com", token(made.ID, "a@example.com"))
 	multipart := "--x\r\nContent-Disposition: form-data; name=\"List-Unsubscribe\"\r\n\r\nOne-Click\r\n--x--\r\n"
 	s.send("POST", last, strings.NewReader(multipart), "Content-Type: multipart/form-data; boundary=x").isPage()
 	got := s.shown(made.ID)
 	if got.Status != "disabled" || got.DisabledReason == nil || *got.DisabledReason != "the last recipient unsubscribed" || got.DisabledAt == nil {
 		t.Errorf("nobody is left: %+v", got)
+	}
+	if woken := s.woken(); !slices.Equal(woken, []string{made.ID}) { // who delivers to it stops
+		t.Errorf("woken: %v", woken)
 	}
 	disabledAt := *got.DisabledAt
 	s.send("POST", last, strings.NewReader(oneClick), formType).isPage()

@@ -311,7 +311,11 @@ func (s *Store) Disable(ctx context.Context, key subscription.Key, reason string
 		if err != nil {
 			return err
 		}
-		sub.Enabled, sub.Reason, sub.DisabledAt, sub.UpdatedAt = false, reason, at, at
+		sub.Enabled, sub.Reason, sub.DisabledAt = false, reason, at
+		sub.UpdatedAt = sub.UpdatedAt.Add(time.Microsecond) // at least: it tells one state from another
+		if at.After(sub.UpdatedAt) {
+			sub.UpdatedAt = at
+		}
 		if err := s.writeSubscription(ctx, tx, sub, true); err != nil {
 			return err
 		}
