@@ -50,3 +50,37 @@ func FuzzDecodeApply(f *testing.F) {
 		}
 	})
 }
+
+// FuzzDecodeDeliver: the same of subscriptions, of which there is always one.
+func FuzzDecodeDeliver(f *testing.F) {
+	text, err := os.ReadFile(deliverGolden)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(text)
+	f.Add([]byte(`{"v":2,"subscriptions":[{"tenant":"t","id":"a"}]}`))
+	f.Add([]byte("{\"v\":1,\"subscriptions\":[{\"tenant\":\"\xff<&\u2028\",\"id\":\"\xff\"}]}"))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		first, err := DecodeDeliver(payload)
+		if err != nil {
+			if !errors.Is(err, ErrUnreadable) || first != nil {
+				t.Fatalf("%v, %v is not ErrUnreadable alone", first, err)
+			}
+			return
+		}
+		if len(first) == 0 {
+			t.Fatal("no subscription, and no error")
+		}
+		task, err := NewDeliver(nil, first...)
+		if err != nil {
+			t.Fatalf("read, but cannot be written: %v", err)
+		}
+		second, err := DecodeDeliver(task.Payload())
+		if err != nil {
+			t.Fatalf("written, but cannot be read: %v", err)
+		}
+		if diff := cmp.Diff(first, second); diff != "" {
+			t.Errorf("changed on the way:\n%s", diff)
+		}
+	})
+}

@@ -71,22 +71,15 @@ func (c *Collection) Merge(stored, patch []byte) ([]byte, error) {
 	if err != nil {
 		return nil, fault.Wrap(fault.InvalidRecord, err, "the patch cannot be applied")
 	}
-	return c.stored(merged, c.rules.shape)
-}
-
-// Check validates a record that was checked before, maybe under another version
-// of the schema. Errors are fault.InvalidRecord with locations under "body".
-func (c *Collection) Check(data []byte) error {
-	_, err := c.stored(data, nil)
-	return err
+	return c.stored(merged)
 }
 
 // stored validates what was accepted before: reserved fields are not its matter,
 // and every error is fault.InvalidRecord.
-func (c *Collection) stored(data []byte, s *shape) ([]byte, error) {
+func (c *Collection) stored(data []byte) ([]byte, error) {
 	r := open(data, c.rules.names)
 	defer r.close()
-	record, f := r.record(s)
+	record, f := r.record(c.rules.shape)
 	if f != nil {
 		return nil, fault.At(fault.InvalidRecord, root+f.path, "%s", f.message)
 	}

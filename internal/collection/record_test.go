@@ -271,19 +271,3 @@ func TestMerge_HoldsToTheSchema(t *testing.T) {
 		t.Errorf("default after removal: got %s, %v, want %s", got, err, want)
 	}
 }
-
-func TestCheck(t *testing.T) {
-	t.Parallel()
-	todos := builtin(t, "todos")
-	if err := todos.Check([]byte(`{"text":"a"}`)); err != nil {
-		t.Error(err)
-	}
-	err := todos.Check([]byte(`{"completed":1,"extra":2}`))
-	want := "invalid_record\nbody.completed: must be a boolean\nbody.extra: is not a known field\nbody.text: is required"
-	if got := problem(t, err); got != want {
-		t.Errorf("\n got %s\nwant %s", got, want)
-	}
-	if err := todos.Check([]byte("{")); fault.KindOf(err) != fault.InvalidRecord {
-		t.Errorf("half a record: %v", err)
-	}
-}

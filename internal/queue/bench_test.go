@@ -2,7 +2,6 @@ package queue
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"slices"
 	"testing"
@@ -33,34 +32,5 @@ func BenchmarkLatency(b *testing.B) {
 	slices.Sort(waits)
 	for name, share := range map[string]float64{"p50-ms": 0.50, "p99-ms": 0.99} {
 		b.ReportMetric(float64(waits[int(share*float64(len(waits)-1))].Microseconds())/1000, name)
-	}
-}
-
-// BenchmarkEnqueue measures 64 tasks, one call after the other and at once.
-func BenchmarkEnqueue(b *testing.B) {
-	for name, enqueue := range map[string]func(*Client, []*asynq.Task) error{
-		"in a row": func(c *Client, tasks []*asynq.Task) error {
-			for _, task := range tasks {
-				if err := c.Enqueue(b.Context(), task); err != nil {
-					return err
-				}
-			}
-			return nil
-		},
-		"at once": func(c *Client, tasks []*asynq.Task) error {
-			return errors.Join(c.EnqueueAll(b.Context(), tasks...)...)
-		},
-	} {
-		b.Run(name, func(b *testing.B) {
-			s := setup(b)
-			c := s.client()
-			tasks := make([]*asynq.Task, 64)
-			for i := range b.N {
-				for j := range tasks {
-					tasks[j] = newTask(fmt.Sprint("bench-", i, "-", j))
-				}
-				must(b, enqueue(c, tasks))
-			}
-		})
 	}
 }

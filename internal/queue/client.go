@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
@@ -50,36 +49,6 @@ func (c *Client) Enqueue(ctx context.Context, task *asynq.Task) error {
 	default: // failed before the script that enqueues, or in reading its answer
 		return &enqueueError{task.Type(), err, !sent.ok}
 	}
-}
-
-// atOnce is how many tasks EnqueueAll has on their way. Their round trips, and
-// with appendfsync always their fsyncs, then overlap: 64 tasks take a fifth of
-// the time of 64 calls in a row (BenchmarkEnqueue). go-redis's AutoPipeline
-// halves that again, but is experimental, and its batches have no deadline.
-const atOnce = 16
-
-// EnqueueAll enqueues several tasks side by side, in no order. It returns the
-// error of each, in the order of tasks, or nil if there is none.
-func (c *Client) EnqueueAll(ctx context.Context, tasks ...*asynq.Task) []error {
-	errs := make([]error, len(tasks))
-	next := make(chan int)
-	var done sync.WaitGroup
-	for range min(atOnce, len(tasks)) {
-		done.Go(func() {
-			for i := range next {
-				errs[i] = c.Enqueue(ctx, tasks[i])
-			}
-		})
-	}
-	for i := range tasks {
-		next <- i
-	}
-	close(next)
-	done.Wait()
-	if errors.Join(errs...) == nil {
-		return nil
-	}
-	return errs
 }
 
 // enqueueError is the failure of an Enqueue.

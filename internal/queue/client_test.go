@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -36,29 +37,6 @@ func TestClient_AConflictWithOneselfMeansAccepted(t *testing.T) {
 	}
 }
 
-func TestClient_EnqueuesAllAndSaysWhichFailed(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	c := b.client()
-	var tasks []*asynq.Task
-	for i := range 50 {
-		tasks = append(tasks, newTask(fmt.Sprint("all-", i)))
-	}
-	if errs := c.EnqueueAll(t.Context(), tasks...); errs != nil {
-		t.Fatal(errs)
-	}
-	errs := c.EnqueueAll(t.Context(), newTask("fresh"), tasks[7])
-	if len(errs) != 2 || errs[0] != nil || !errors.Is(errs[1], ErrConflict) {
-		t.Errorf("got %v", errs)
-	}
-	if n := b.rc.LLen(t.Context(), keysOf(testQueue).pending).Val(); n != 51 {
-		t.Errorf("%d tasks", n)
-	}
-	if errs := c.EnqueueAll(t.Context()); errs != nil {
-		t.Errorf("no tasks: %v", errs)
-	}
-}
-
 func TestClient_PublishesAfterEveryBurst(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
@@ -69,13 +47,15 @@ func TestClient_PublishesAfterEveryBurst(t *testing.T) {
 		t.Fatal(err)
 	}
 	const burst = 200
-	var tasks []*asynq.Task
+	var atOnce sync.WaitGroup
 	for i := range burst {
-		tasks = append(tasks, newTask(fmt.Sprint("burst-", i)))
+		atOnce.Go(func() {
+			if err := c.Enqueue(t.Context(), newTask(fmt.Sprint("burst-", i))); err != nil {
+				t.Error(err)
+			}
+		})
 	}
-	if errs := c.EnqueueAll(t.Context(), tasks...); errs != nil {
-		t.Fatal(errs)
-	}
+	atOnce.Wait()
 	must(t, c.Close()) // the last wake-up is out
 	published := 0
 	for {

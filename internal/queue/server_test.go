@@ -137,7 +137,7 @@ func TestServer_StopFinishesWhatIsInHand(t *testing.T) {
 		return nil
 	})
 	c := b.client()
-	must(t, errors.Join(c.EnqueueAll(t.Context(), newTask("quick"), newTask("slow"))...))
+	must(t, errors.Join(c.Enqueue(t.Context(), newTask("quick")), c.Enqueue(t.Context(), newTask("slow"))))
 	<-started
 	<-started
 	s.Stop()
