@@ -66,7 +66,8 @@ func EventOf(o *record.Outcome) Event {
 		b = append(append(b, `,"detail":`...), quote(o.Detail)...)
 		b = append(b, '}')
 	}
-	e.Body = append(b, '}')
+	b = append(b, '}')
+	e.Body = b
 	return e
 }
 

@@ -16,7 +16,7 @@ func TestCheckPattern(t *testing.T) {
 		"*": true, "messages.*": true, "messages.created": true, "messages.updated": true, "messages.deleted": true,
 		"messages.failed": true, "a.b.created": true, "subscription.disabled": true, "subscription.*": true,
 		"": false, "messages": false, "messages.": false, ".created": false, "messages.gone": false, "other.created": false,
-		"**": false, "*.created": false, "Messages.created": false, "messages.created.x": false, "subscription.test": false, " *": false,
+		"**": false, "*.created": false, "Messages.created": false, "messages.created.x": false, "subscription.test": false, " *": false, "* ": false,
 	} {
 		if err := subscription.CheckPattern(pattern, known); (err == nil) != good {
 			t.Errorf("CheckPattern(%q) = %v, want good: %v", pattern, err, good)
