@@ -98,8 +98,11 @@ func NewDispatcher(s Store, c *Channels, a Alarm, o Options) *Dispatcher {
 	if o.Observer == nil {
 		o.Observer = unobserved{}
 	}
-	if o.Down == nil {
-		o.Down = func(error) {}
+	down := o.Down
+	o.Down = func(err error) {
+		if down != nil && store.Unavailable(err) {
+			down(err)
+		}
 	}
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
