@@ -100,7 +100,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 func maxConns(c config.Config, roles Roles) int {
 	n := 4
 	if roles.Worker {
-		n += c.Concurrency
+		n += c.Concurrency + 4 // for deliveries
 	}
 	if roles.API {
 		n += 4

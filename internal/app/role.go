@@ -72,7 +72,8 @@ func (a *App) startWorker(background context.Context) error {
 	a.onStop("deliveries", func(ctx context.Context) error {
 		ctx, cancel := context.WithTimeout(ctx, a.config.ShutdownTimeout/2)
 		defer cancel()
-		return dispatcher.Stop(ctx)
+		dispatcher.Stop(ctx)
+		return nil
 	})
 	a.onStop("worker", func(ctx context.Context) error {
 		var err error

@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -63,9 +64,7 @@ func NewUp(ctx context.Context, c config.Config, log *slog.Logger) (u *Up, err e
 			return u, err
 		}
 	}
-	if len(c.AllowCIDRs) == 0 {
-		c.AllowCIDRs = []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")}
-	}
+	c.AllowCIDRs = append(slices.Clone(c.AllowCIDRs), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	if c.RedisURL == "" {
 		if u.redis, err = startLocalRedis(ctx, u.data, u.lock, log); err != nil {
 			return u, err

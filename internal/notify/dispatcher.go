@@ -98,8 +98,11 @@ func NewDispatcher(s Store, c *Channels, a Alarm, o Options) *Dispatcher {
 	if o.Observer == nil {
 		o.Observer = unobserved{}
 	}
-	if o.Down == nil {
-		o.Down = func(error) {}
+	down := o.Down
+	o.Down = func(err error) {
+		if down != nil && store.Unavailable(err) {
+			down(err)
+		}
 	}
 	if o.Ready == nil {
 		o.Ready = func() bool { return true }
@@ -240,8 +243,9 @@ func (d *Dispatcher) sweep(ctx context.Context) {
 }
 
 // Stop makes no more attempts and returns when those under way have ended and are
-// recorded, or ctx has ended. What remains is left to other workers.
-func (d *Dispatcher) Stop(ctx context.Context) error {
+// recorded. When ctx ends they are cut off, and will be made again. What remains
+// is left to other workers.
+func (d *Dispatcher) Stop(ctx context.Context) {
 	d.mu.Lock()
 	d.stopping = true
 	for _, s := range d.sessions {
@@ -253,25 +257,28 @@ func (d *Dispatcher) Stop(ctx context.Context) error {
 		defer close(ended)
 		d.running.Wait()
 	}()
-	var err error
 	select {
 	case <-ended:
 	case <-ctx.Done():
-		err = fmt.Errorf("attempts were cut off, and will be made again: %w", ctx.Err())
+		d.o.Logger.Info("attempts are cut off: their receivers did not answer in the time there is to stop; they will be made again")
 		d.cut()
 		<-ended
 	}
 	d.cut()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
+	d.handOver(ctx)
+}
+
+// handOver gives up all leases, and has other workers take them.
+func (d *Dispatcher) handOver(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 2*time.Second)
 	defer cancel()
-	keys, abandoned := d.store.Abandon(last, d.id)
-	if abandoned == nil && len(keys) > 0 {
-		abandoned = d.alarm.Wake(last, keys...)
+	keys, err := d.store.Abandon(ctx, d.id)
+	if err == nil && len(keys) > 0 {
+		err = d.alarm.Wake(ctx, keys...)
 	}
-	if abandoned != nil {
-		d.o.Logger.Info("other workers will find what remains by themselves, later", "error", abandoned)
+	if err != nil {
+		d.o.Logger.Info("other workers will find what remains by themselves, a little later", "error", err)
 	}
-	return err
 }
 
 const (

@@ -63,15 +63,15 @@ func (r *recorder) lead(ctx context.Context) {
 		if len(batch) == 0 {
 			return
 		}
-		r.store1(ctx, batch)
+		r.storeAll(ctx, batch)
 		for _, e := range batch {
 			close(e.done)
 		}
 	}
 }
 
-// store1 stores a batch as one. What the database refuses it refuses alone.
-func (r *recorder) store1(ctx context.Context, batch []*entry) {
+// storeAll stores a batch as one. What the database refuses it refuses alone.
+func (r *recorder) storeAll(ctx context.Context, batch []*entry) {
 	tried := make([]store.Tried, len(batch))
 	var failing []store.Failing
 	for i, e := range batch {
@@ -91,11 +91,14 @@ func (r *recorder) store1(ctx context.Context, batch []*entry) {
 				return
 			}
 			for i := range batch {
-				r.store1(ctx, batch[i:i+1])
+				r.storeAll(ctx, batch[i:i+1])
 			}
 			return
 		}
 		r.down(err)
+		if pause == recordPause {
+			r.log.Warn("attempts cannot be recorded yet; trying on", "attempts", len(batch), "error", err)
+		}
 		select {
 		case <-ctx.Done():
 		case <-time.After(pause):

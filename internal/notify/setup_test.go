@@ -157,9 +157,7 @@ func (w *world) dispatcher(o notify.Options) *notify.Dispatcher {
 	w.t.Cleanup(func() {
 		limit, done := context.WithTimeout(context.Background(), soon)
 		defer done()
-		if err := d.Stop(limit); err != nil {
-			w.t.Errorf("Stop: %v", err)
-		}
+		d.Stop(limit)
 		cancel()
 		running.Wait()
 	})

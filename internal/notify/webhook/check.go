@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,9 +62,22 @@ func (c *Channel) check(ctx context.Context, object json.RawMessage, old *settin
 		s.URL = c.checkURL(ctx, address, &wrong)
 	}
 	if raw, given := members["headers"]; given {
+		if old != nil && !sameOrigin(old.URL, s.URL) {
+			old = nil // nobody may have headers that they cannot read sent to a place of their own
+		}
 		s.Headers = checkHeaders(raw, old, &wrong)
 	}
 	return s, wrong.err()
+}
+
+// sameOrigin says whether two URLs lead to the same scheme, host and port.
+func sameOrigin(a, b string) bool {
+	first, err := url.Parse(a)
+	if err != nil {
+		return false
+	}
+	second, err := url.Parse(b)
+	return err == nil && first.Scheme == second.Scheme && first.Host == second.Host
 }
 
 // text returns a JSON value as a string, if it is one.

@@ -181,7 +181,7 @@ func TestChannel_KeepsWhatStands(t *testing.T) {
 		t.Errorf("shown %s\nwant  %s", shown, want)
 	}
 	second, err := c.Check(t.Context(), json.RawMessage(
-		`{"type":"webhook","url":"https://public.example/","headers":{"x-token":"***","X-New":"new-1"}}`), first)
+		`{"type":"webhook","url":"https://bücher.example/other","headers":{"x-token":"***","X-New":"new-1"}}`), first)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,15 +189,21 @@ func TestChannel_KeepsWhatStands(t *testing.T) {
 	if err := json.Unmarshal(second, &s); err != nil {
 		t.Fatal(err)
 	}
-	if !maps.Equal(s.Headers, map[string]string{"x-token": "tok-1", "X-New": "new-1"}) || s.URL != "https://public.example/" {
+	if !maps.Equal(s.Headers, map[string]string{"x-token": "tok-1", "X-New": "new-1"}) || s.URL != "https://xn--bcher-kva.example/other" {
 		t.Errorf("%+v", s)
 	}
 	if secretOf(t, c, first) != secretOf(t, c, second) {
 		t.Error("the secret is another")
 	}
-	_, err = c.Check(t.Context(), json.RawMessage(`{"type":"webhook","url":"https://public.example/","headers":{"X-None":"***"}}`), first)
-	if items := itemsOf(t, err); items["body.channel.headers.X-None"] == "" {
-		t.Errorf("there is no value to keep: %v", items)
+	for object, location := range map[string]string{
+		`{"type":"webhook","url":"https://bücher.example/","headers":{"X-None":"***"}}`:  "body.channel.headers.X-None",
+		`{"type":"webhook","url":"https://public.example/","headers":{"X-Token":"***"}}`: "body.channel.headers.X-Token",
+		`{"type":"webhook","url":"http://bücher.example/","headers":{"X-Token":"***"}}`:  "body.channel.headers.X-Token",
+	} {
+		_, err = c.Check(t.Context(), json.RawMessage(object), first)
+		if items := itemsOf(t, err); items[location] == "" {
+			t.Errorf("%s: there is no value to keep: %v", object, items)
+		}
 	}
 }
 

@@ -52,7 +52,7 @@ func checkHeaders(raw json.RawMessage, old *settings, wrong *mistakes) map[strin
 		case !ok:
 			wrong.add(location, "must be a string")
 		case value == mask && !stood:
-			wrong.add(location, "is %s, which keeps the value that stands, and there is none", mask)
+			wrong.add(location, "is %s, which keeps the value that stands, and there is none for this host", mask)
 		case value == mask:
 			value = kept
 		case len(value) > mostHeaderValue:

@@ -15,9 +15,9 @@ import (
 
 // TestSender_HoldsAThousandInFlight is the most that one subscription may have: all
 // requests are under way before the first is answered. Over HTTP/2 it is more than
-// one connection of net/http's server takes (250).
+// one connection of net/http's server takes (250). It runs alone: others would
+// starve beside it.
 func TestSender_HoldsAThousandInFlight(t *testing.T) {
-	t.Parallel()
 	authority := notifytest.NewAuthority(t)
 	for name, p := range map[string]struct {
 		most  int64

@@ -30,7 +30,8 @@ func TestSender_SaysWhyItFailed(t *testing.T) {
 			_, _ = io.WriteString(conn, text)
 		})
 	}
-	c := channel(t, webhook.Options{Allow: loopback, Resolver: resolver().resolver(), Timeout: 500 * time.Millisecond})
+	patient := channel(t, webhook.Options{Allow: loopback, Resolver: resolver().resolver()})
+	hasty := channel(t, webhook.Options{Allow: loopback, Timeout: 500 * time.Millisecond})
 	secure := notifytest.ServeTLS(t, authority.Certificate(t, "127.0.0.1", time.Now().Add(time.Hour)), func(http.ResponseWriter, *http.Request) {})
 	for _, f := range []struct{ url, want string }{
 		{answer(500).URL, "answered 500"},
@@ -48,6 +49,10 @@ func TestSender_SaysWhyItFailed(t *testing.T) {
 		{notifytest.Raw(t, func(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }).URL, "timed out"},
 	} {
 		began := time.Now()
+		c := patient
+		if f.want == "timed out" {
+			c = hasty
+		}
 		got := sender(t, c, f.url, nil).Send(t.Context(), notifytest.Message())
 		why, wait, timed := strings.Cut(got.Error, " after ")
 		if d, err := time.ParseDuration(wait); timed && (err != nil || d < 500*time.Millisecond || d > 5*time.Second) {
@@ -69,28 +74,24 @@ func TestSender_SaysWhyItFailed(t *testing.T) {
 // from outside.
 func TestSender_EndsByItself(t *testing.T) {
 	t.Parallel()
-	c := channel(t, webhook.Options{Allow: loopback, Timeout: 200 * time.Millisecond})
-	var reached atomic.Int64
-	endless := func(status int) notifytest.Receiver {
-		return notifytest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
-			reached.Add(1)
+	c := channel(t, webhook.Options{Allow: loopback, Timeout: 300 * time.Millisecond})
+	for _, status := range []int{200, 500} {
+		r := notifytest.Serve(t, func(w http.ResponseWriter, r *http.Request) {
 			_, _ = io.Copy(io.Discard, r.Body)
 			w.WriteHeader(status)
 			_, _ = io.WriteString(w, "begun")
 			_ = http.NewResponseController(w).Flush()
 			<-r.Context().Done()
 		})
-	}
-	got := sender(t, c, endless(500).URL, nil).Send(t.Context(), notifytest.Message())
-	if got.OK || got.Status != 500 || string(got.Reply) != "begun" {
-		t.Errorf("%+v", got)
-	}
-	got = sender(t, c, endless(200).URL, nil).Send(t.Context(), notifytest.Message())
-	if !got.OK || string(got.Reply) != "begun" {
-		t.Errorf("a status of 200 is success: %+v", got)
-	}
-	if reached.Load() != 2 {
-		t.Errorf("%d requests came, want 2", reached.Load())
+		var got notify.Result
+		for range 30 { // a busy machine may not even come to the status in time
+			if got = sender(t, c, r.URL, nil).Send(t.Context(), notifytest.Message()); got.Status != 0 {
+				break
+			}
+		}
+		if got.Status != status || string(got.Reply) != "begun" || got.OK != (status == 200) {
+			t.Errorf("%d: %+v", status, got)
+		}
 	}
 }
 
