@@ -87,6 +87,8 @@ func endsWhilePending(t *testing.T, s *system, name, method, path string, status
 		}
 		return nil
 	})
+	const noticed = 500 * time.Millisecond // twice what a worker takes for the settings
+	pauseFor(t.Context(), noticed-time.Since(from))
 	atEnd := r.requests()
 	if !rated {
 		close(release)

@@ -14,7 +14,7 @@ func TestDeliveries_UpNeedsNoSettings(t *testing.T) {
 	data := t.TempDir()
 	p := newUp(t, data)
 	p.Start(t)
-	p.awaitAnswer(t)
+	p.awaitReady(t)
 	r := subscribe(t, p.api, "local", `"events":["messages.created"]`, nil)
 	ids := writeMessages(t, p.api, 20, "before")
 	r.awaitAccepted(t, 10*time.Second, ids)
@@ -24,7 +24,7 @@ func TestDeliveries_UpNeedsNoSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Start(t)
-	p.awaitAnswer(t)
+	p.awaitReady(t)
 	ids = append(ids, writeMessages(t, p.api, 20, "after")...)
 	r.awaitAccepted(t, 10*time.Second, ids)
 	awaitCounts(t, 10*time.Second, p.api, ids, deliveryCounts{Delivered: 1})
