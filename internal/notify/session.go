@@ -298,10 +298,10 @@ func (s *session) launch() (wait time.Duration) {
 			}
 			s.pacedTo = s.pacedTo.Add(rate.Per / time.Duration(rate.N))
 		}
-		d := s.ahead[0]
+		d, settings, sender := s.ahead[0], s.settings, s.sender
 		s.ahead = s.ahead[1:]
 		s.sending++
-		s.running.Go(func() { s.attempt(s.settings, s.sender, &d) })
+		s.running.Go(func() { s.attempt(settings, sender, &d) })
 	}
 	return 0
 }
