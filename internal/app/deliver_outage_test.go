@@ -172,11 +172,11 @@ func TestDeliveries_WorkerFrozen(t *testing.T) {
 	r := subscribe(t, s.apis[0].api, "slow", fmt.Sprintf(`"events":["*"],"max_in_flight":%d`, atOnce), hold(20*time.Millisecond))
 	ids := writeMessages(t, s.apis[0].api, n, "frozen")
 	r.awaitRequests(t, 20*time.Second, 50)
-	other.Start(t)
-	other.awaitReady(t)
 	if err := frozen.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	from := time.Now()
+	other.Start(t) // only now: the other one certainly had the lease
 	db := connectPostgres(t, s.databaseURL)
 	const delivered = "SELECT count(*) FROM deliveries WHERE status = 'delivered'"
 	recorded := count(t, db, delivered)
@@ -184,7 +184,6 @@ func TestDeliveries_WorkerFrozen(t *testing.T) {
 	if recorded >= n {
 		t.Fatalf("all %d were delivered before the freeze", n)
 	}
-	from := time.Now()
 	r.awaitAccepted(t, 90*time.Second, ids)
 	testenv.Eventually(t, 20*time.Second, "no delivery is pending", func() error { return checkNonePending(t.Context(), db) })
 	t.Logf("frozen with %d delivered; the other worker was through after %v", recorded, time.Since(from).Round(time.Second))
