@@ -202,7 +202,7 @@ func retriesDead(t *testing.T, s *system) {
 	awaitCounts(t, 10*time.Second, base, ids[:1], deliveryCounts{Delivered: 1})
 	var d shownDelivery
 	mustCall(t, http.MethodGet, base+"/api/deliveries/"+id, "").want(t, http.StatusOK).decode(t, &d)
-	if d.Status != "delivered" || d.Generation != 2 || len(d.Attempts) != 4 || d.Attempts[0].StatusCode != 500 || d.Attempts[3].StatusCode != 200 {
+	if d.Status != "delivered" || d.Generation != 2 || len(d.Attempts) != 4 || d.Attempts[0].StatusCode != http.StatusInternalServerError || d.Attempts[3].StatusCode != http.StatusOK {
 		t.Errorf("the delivery is %+v, want delivered in its second generation after 500, 500, 500, 200", d)
 	}
 	var replayed struct{ Count int }

@@ -141,9 +141,9 @@ func created(t testing.TB, db *pgx.Conn) []string {
 }
 
 // texts are the only column of query's rows.
-func texts(t testing.TB, db *pgx.Conn, query string, args ...any) []string {
+func texts(t testing.TB, db *pgx.Conn, query string) []string {
 	t.Helper()
-	rows, err := db.Query(t.Context(), query, args...)
+	rows, err := db.Query(t.Context(), query)
 	if err != nil {
 		t.Fatal(err)
 	}
