@@ -86,7 +86,11 @@ type operation struct {
 		Code   string `json:"code"`
 		Detail string `json:"detail"`
 	} `json:"error"`
+	Deliveries deliveryCounts `json:"deliveries"`
 }
+
+// deliveryCounts are how many of an operation's deliveries stand where.
+type deliveryCounts struct{ Pending, Delivered, Dead, Canceled int }
 
 func (o *operation) terminal() bool { return o.Status == "done" || o.Status == "failed" }
 

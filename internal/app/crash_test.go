@@ -134,7 +134,13 @@ func (b *crashBench) audit() *audit { return &audit{system: b.system, ledger: b.
 // file: it then holds every task there ever was.
 func startCrashRedis(t *testing.T, dir string) *testenv.Redis {
 	t.Helper()
-	r, err := testenv.StartRedis(t.Context(), testenv.RedisOptions{Dir: dir, Extra: []string{"--auto-aof-rewrite-percentage", "0"}})
+	return startOwnRedis(t, testenv.RedisOptions{Dir: dir, Extra: []string{"--auto-aof-rewrite-percentage", "0"}})
+}
+
+// startOwnRedis is testenv.NewRedis with options.
+func startOwnRedis(t *testing.T, o testenv.RedisOptions) *testenv.Redis {
+	t.Helper()
+	r, err := testenv.StartRedis(t.Context(), o)
 	if errors.Is(err, testenv.ErrNotInstalled) && !strings.Contains(os.Getenv("WAYBILL_TEST_REQUIRE"), "redis") {
 		t.Skip(err)
 	}

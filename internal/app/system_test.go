@@ -26,10 +26,11 @@ type system struct {
 	apis, workers         []*process
 }
 
-// newSystem starts apis and workers and returns when all are ready.
-func newSystem(t testing.TB, redisURL, databaseURL string, apis, workers int) *system {
+// newSystem starts apis and workers, with further settings in env, and returns
+// when all are ready.
+func newSystem(t testing.TB, redisURL, databaseURL string, apis, workers int, env ...string) *system {
 	t.Helper()
-	s := prepareSystem(t, redisURL, databaseURL, apis, workers)
+	s := prepareSystem(t, redisURL, databaseURL, apis, workers, env...)
 	for _, p := range s.processes() {
 		p.Start(t)
 	}
@@ -39,11 +40,15 @@ func newSystem(t testing.TB, redisURL, databaseURL string, apis, workers int) *s
 	return s
 }
 
-// prepareSystem is newSystem before anything is started.
-func prepareSystem(t testing.TB, redisURL, databaseURL string, apis, workers int) *system {
+// prepareSystem is newSystem before anything is started. Receivers of webhooks
+// are on the loopback.
+func prepareSystem(t testing.TB, redisURL, databaseURL string, apis, workers int, env ...string) *system {
 	t.Helper()
 	s := &system{redisURL: redisURL, databaseURL: databaseURL}
-	env := []string{"REDIS_URL=" + redisURL, "DATABASE_URL=" + databaseURL}
+	env = append([]string{
+		"REDIS_URL=" + redisURL, "DATABASE_URL=" + databaseURL,
+		"WAYBILL_SECRET=a secret of tests, long enough to be one", "WAYBILL_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8",
+	}, env...)
 	for range apis {
 		s.apis = append(s.apis, newProcess(t, "api", nil, env...))
 	}

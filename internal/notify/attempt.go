@@ -85,6 +85,9 @@ func (s *session) judge(r *Result, begun time.Time) (failing *store.Failing, dis
 	case !r.OK && s.o.Now().Sub(s.failing) >= failingLimit:
 		disable = "all attempts failed for five days"
 	}
+	if disable != "" {
+		s.ending++
+	}
 	return failing, disable
 }
 
@@ -118,6 +121,13 @@ func (s *session) announce(settings *subscription.Subscription, d *store.Due, r 
 
 // disable disables the subscription, and tells who wants to know.
 func (s *session) disable(reason string) {
+	defer func() {
+		s.mu.Lock()
+		s.ending--
+		s.changed = true
+		s.mu.Unlock()
+		s.signal()
+	}()
 	told, err := s.store.Disable(s.sends, s.key, reason, s.o.Now().UTC().Truncate(time.Microsecond), DisabledNotice)
 	if err != nil { // the next failed attempt tries again
 		s.o.Logger.Error("a subscription could not be disabled", "subscription", s.key.ID, "error", err)

@@ -41,6 +41,8 @@ type session struct {
 	inHand     map[string]bool // deliveries read and not recorded yet, by ID
 	sending    int
 	recording  int
+	ending     int       // attempts that are disabling the subscription: no more begin
+	changed    bool      // the settings must be read again before more begin
 	failing    time.Time // since when all attempts failed; zero: since never
 
 	// The loop's own.
@@ -185,8 +187,12 @@ func (s *session) valid() bool {
 	return time.Now().Before(s.validUntil)
 }
 
-// look reads what is due, if it may be more than is in hand.
+// look reads what is due, if it may be more than is in hand. What is in hand is
+// for a subscription that may have ended: that is looked at in any case.
 func (s *session) look(ctx context.Context) error {
+	if gone, err := s.refresh(ctx); err != nil || gone {
+		return err
+	}
 	s.mu.Lock()
 	busy := s.sending > 0 || len(s.ahead) > 0
 	wanted := s.poked || s.more || busy && time.Since(s.lookedAt) > pollEvery
@@ -204,9 +210,6 @@ func (s *session) look(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 
-	if gone, err := s.refresh(ctx); err != nil || gone {
-		return err
-	}
 	limit := max(1, min(s.atOnce, bytesAhead/s.size))
 	s.lookedAt = time.Now()
 	due, err := s.store.DueFor(ctx, s.key, limit, except)
@@ -231,7 +234,11 @@ func (s *session) look(ctx context.Context) error {
 // refresh reads the subscription again if that was long ago. If it is disabled or
 // deleted, nothing more is sent: what is pending is canceled.
 func (s *session) refresh(ctx context.Context) (gone bool, err error) {
-	if time.Since(s.readAt) < settingsFor {
+	s.mu.Lock()
+	known := !s.changed && time.Since(s.readAt) < settingsFor
+	s.changed = false
+	s.mu.Unlock()
+	if known {
 		return false, nil
 	}
 	readAt := time.Now()
@@ -246,6 +253,9 @@ func (s *session) refresh(ctx context.Context) (gone bool, err error) {
 				return true, err
 			}
 		}
+		s.mu.Lock()
+		s.poked = false // if deliveries came after all, Release says so
+		s.mu.Unlock()
 		s.more = false
 		return true, nil
 	}
@@ -271,7 +281,7 @@ func (s *session) drop() {
 func (s *session) launch() (wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for len(s.ahead) > 0 && s.sending < s.settings.MaxInFlight && s.recording < mostUnrecorded {
+	for len(s.ahead) > 0 && s.ending == 0 && !s.changed && s.sending < s.settings.MaxInFlight && s.recording < mostUnrecorded {
 		now := time.Now()
 		if now.After(s.validUntil) {
 			return 0
@@ -288,10 +298,9 @@ func (s *session) launch() (wait time.Duration) {
 			}
 			s.pacedTo = s.pacedTo.Add(rate.Per / time.Duration(rate.N))
 		}
-		d := s.ahead[0]
+		d, settings, sender := s.ahead[0], s.settings, s.sender
 		s.ahead = s.ahead[1:]
 		s.sending++
-		settings, sender := s.settings, s.sender
 		s.running.Go(func() { s.attempt(settings, sender, &d) })
 	}
 	return 0
