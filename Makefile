@@ -26,7 +26,7 @@ lint: ## Run the linters (the first run builds them)
 fix: ## Let the linters mend what they can, formatting included
 	$(LINT) run --fix
 
-bench: ## Measure the figures of the README (five minutes)
+bench: ## Measure the figures of the README (ten minutes)
 	go run ./bench all
 
 openapi: ## Write docs/openapi.yaml anew from the code

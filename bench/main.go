@@ -6,7 +6,12 @@
 //	go run ./bench store     how fast they are accepted and stored, and the memory that takes
 //	go run ./bench latency   how soon one write is stored on an idle system
 //	go run ./bench idle      what an idle system costs
-//	go run ./bench all       all of them, in five minutes
+//	go run ./bench deliver-latency   how soon a write is at a webhook
+//	go run ./bench deliver-rate      how many deliveries a second one worker makes
+//	go run ./bench deliver-slow      what receivers that are slow or hang cost, and whom
+//	go run ./bench deliver-growth    what a million deliveries kept cost
+//	go run ./bench deliver   these four
+//	go run ./bench all       all of them, in ten minutes
 //
 // It measures and judges; what is measured is set up by bench/rig, driven by
 // bench/load, and compared with bench/baseline.
@@ -49,6 +54,9 @@ type options struct {
 	tune        time.Duration
 	writes      int
 	idle        time.Duration
+	deliverFor  time.Duration
+	deliveries  int
+	repeats     int
 	json        string
 	profile     string
 }
@@ -72,6 +80,10 @@ var scenarios = []scenario{
 	{"latency", (*bench).measureLatency},
 	{"accept", (*bench).measureAccept},
 	{"store", (*bench).measureStore},
+	{"deliver-latency", (*bench).measureDeliverLatency},
+	{"deliver-rate", (*bench).measureDeliverRate},
+	{"deliver-slow", (*bench).measureDeliverSlow},
+	{"deliver-growth", (*bench).measureDeliverGrowth},
 }
 
 func run(ctx context.Context, args []string, out, log io.Writer) (err error) {
@@ -112,10 +124,13 @@ func parse(args []string, errOut io.Writer) (o options, chosen []scenario, err e
 	flags.DurationVar(&o.tune, "tune", 4*time.Second, "how long each setting of the baseline is tried before it is measured")
 	flags.IntVar(&o.writes, "writes", 500, "latency: writes, one at a time")
 	flags.DurationVar(&o.idle, "idle", 15*time.Second, "idle: how long Redis's commands are counted")
+	flags.DurationVar(&o.deliverFor, "deliver-for", 20*time.Second, "deliver-latency, deliver-slow: how long writes are made")
+	flags.IntVar(&o.deliveries, "deliveries", 30_000, "deliver-rate: deliveries of a round")
+	flags.IntVar(&o.repeats, "repeats", 31, "deliver-growth: how often each thing is timed")
 	flags.StringVar(&o.json, "json", "", "also write the figures into this file, as JSON")
 	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of api and worker under load into this directory")
 	flags.Usage = func() {
-		fmt.Fprintln(errOut, "Usage: go run ./bench accept|store|latency|idle|all [flags]")
+		fmt.Fprintln(errOut, "Usage: go run ./bench "+strings.Join(scenarioNames(), "|")+"|deliver|all [flags]")
 		flags.PrintDefaults()
 	}
 	var names []string
@@ -132,16 +147,16 @@ func parse(args []string, errOut io.Writer) (o options, chosen []scenario, err e
 		flags.Usage()
 		return o, nil, fmt.Errorf("one command is needed, not %d: %w", len(names), flag.ErrHelp)
 	}
-	if o.connections < 1 || o.rounds < 1 || o.writes < 1 || min(o.round, o.duration, o.tune, o.idle) < time.Second {
+	if o.connections < 1 || o.rounds < 1 || o.writes < 1 || o.deliveries < 1 || o.repeats < 1 || min(o.round, o.duration, o.tune, o.idle, o.deliverFor) < time.Second {
 		return o, nil, errors.New("counts must be at least 1, and times 1s")
 	}
 	for _, s := range scenarios {
-		if s.name == names[0] || names[0] == "all" {
+		if s.name == names[0] || names[0] == "all" || strings.HasPrefix(s.name, names[0]+"-") {
 			chosen = append(chosen, s)
 		}
 	}
 	if len(chosen) == 0 {
-		return o, nil, fmt.Errorf("unknown command %q: %s or all", names[0], strings.Join(scenarioNames(), ", "))
+		return o, nil, fmt.Errorf("unknown command %q: %s, deliver or all", names[0], strings.Join(scenarioNames(), ", "))
 	}
 	return o, chosen, nil
 }

@@ -25,12 +25,14 @@ const (
 	API      = "api"
 	Worker   = "worker"
 	Baseline = "baseline"
+	Receiver = "receiver"
 )
 
 var packages = map[string]string{
 	API:      "github.com/waybill-dev/waybill/cmd/api",
 	Worker:   "github.com/waybill-dev/waybill/cmd/worker",
 	Baseline: "github.com/waybill-dev/waybill/bench/baseline",
+	Receiver: "github.com/waybill-dev/waybill/bench/receiver",
 }
 
 // Rig is one such machine. Its processes end with it.
@@ -58,7 +60,7 @@ func New(ctx context.Context, log io.Writer) (*Rig, error) {
 }
 
 func (r *Rig) open(ctx context.Context, log io.Writer) (err error) {
-	fmt.Fprintln(log, "building api, worker and the baseline")
+	fmt.Fprintln(log, "building api, worker, the baseline and the receiver")
 	for name, path := range packages {
 		build := exec.CommandContext(ctx, "go", "build", "-o", filepath.Join(r.dir, name), path)
 		if out, err := build.CombinedOutput(); err != nil {
@@ -112,6 +114,9 @@ func (r *Rig) StartWorker(ctx context.Context, database string) (*Process, error
 	return r.startWaybill(ctx, Worker, database)
 }
 
+// secret seals subscriptions' secrets, which nobody wants to know here.
+const secret = "the bench keeps no secrets, not one"
+
 // startWaybill runs a program of Waybill's with the settings that it needs and
 // every other one as it comes.
 func (r *Rig) startWaybill(ctx context.Context, program, database string) (*Process, error) {
@@ -124,7 +129,8 @@ func (r *Rig) startWaybill(ctx context.Context, program, database string) (*Proc
 		return nil, err
 	}
 	p, err := r.start(program, nil, "REDIS_URL="+r.Redis.URL(), "DATABASE_URL="+database,
-		"WAYBILL_LISTEN="+listen, "WAYBILL_OPS_LISTEN="+ops, "WAYBILL_LOG_LEVEL=warn")
+		"WAYBILL_LISTEN="+listen, "WAYBILL_OPS_LISTEN="+ops, "WAYBILL_LOG_LEVEL=warn",
+		"WAYBILL_SECRET="+secret, "WAYBILL_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8")
 	if err != nil {
 		return nil, err
 	}
@@ -148,6 +154,20 @@ func (r *Rig) StartBaseline(ctx context.Context, role, database string, flags ..
 	if role == "worker" {
 		return p, p.waitFor(ctx, func(ctx context.Context) error { return query(ctx, database, "SELECT FROM messages LIMIT 1") })
 	}
+	return p, p.waitFor(ctx, func(ctx context.Context) error { return listens(ctx, listen) })
+}
+
+// StartReceiver starts a receiver of webhooks and returns when it listens.
+func (r *Rig) StartReceiver(ctx context.Context) (*Process, error) {
+	listen, err := address()
+	if err != nil {
+		return nil, err
+	}
+	p, err := r.start(Receiver, []string{"-listen", listen})
+	if err != nil {
+		return nil, err
+	}
+	p.Addr = listen
 	return p, p.waitFor(ctx, func(ctx context.Context) error { return listens(ctx, listen) })
 }
 
