@@ -16,6 +16,7 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/notify"
 	"github.com/waybill-dev/waybill/internal/notify/email"
+	"github.com/waybill-dev/waybill/internal/notify/notifytest"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
@@ -71,12 +72,7 @@ func send(t *testing.T, c *email.Channel, m *notify.Message, to ...string) notif
 	if len(r.Reply) > notify.MaxReply {
 		t.Errorf("a reply of %d bytes", len(r.Reply))
 	}
-	shown := r.Error + "\n" + string(r.Reply) + "\n" + r.Progress
-	for _, s := range secrets(t, to) {
-		if strings.Contains(shown, s) {
-			t.Errorf("the result shows the secret %q: %+v", s, r)
-		}
-	}
+	notifytest.NoSecret(t, r, secrets(t, to)...)
 	return r
 }
 
