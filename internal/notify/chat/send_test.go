@@ -75,6 +75,15 @@ func TestSender_AnswersThatBreakOff(t *testing.T) {
 	}
 }
 
+// TestSender_EndsByItself has no deadline from outside.
+func TestSender_EndsByItself(t *testing.T) {
+	t.Parallel()
+	c := (&far{}).start(t, 300*time.Millisecond, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	if r := send(t, c, discordURL, message(`{}`)); !strings.HasPrefix(r.Error, "timed out after ") || r.Permanent {
+		t.Errorf("%+v", r)
+	}
+}
+
 func TestSender_RetryAfter(t *testing.T) {
 	t.Parallel()
 	tests := []struct {

@@ -1,7 +1,7 @@
 // Package outbound is HTTP to hosts that strangers name, as every channel needs it:
 // which addresses may be reached, why no answer came, what an answer asks for, and
-// what of it may be shown. What is sent, and where to, is each channel's own; so is
-// what there is to keep secret.
+// what of it may be shown. Mails take from it why a connection failed. What is sent,
+// and where to, is each channel's own; so is what there is to keep secret.
 package outbound
 
 import (

@@ -1,6 +1,7 @@
 package outbound
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -22,6 +23,12 @@ func (s Sentence) Error() string { return string(s) }
 // errors of net/http show URLs, addresses and what the receiver wrote. limited is
 // the attempt's context, made from outer; took is how long it was tried.
 func Reason(limited, outer context.Context, took time.Duration, err error) string {
+	return cmp.Or(Lost(limited, outer, took, err), ofAnswer(err), "the request failed")
+}
+
+// Lost is Reason for what is not HTTP's: time, names, connections and TLS. "" says
+// that err is none of these.
+func Lost(limited, outer context.Context, took time.Duration, err error) string {
 	switch {
 	case outer.Err() != nil && errors.Is(outer.Err(), context.Canceled):
 		return "the attempt was canceled"
@@ -31,12 +38,7 @@ func Reason(limited, outer context.Context, took time.Duration, err error) strin
 	if s, ok := errors.AsType[Sentence](err); ok {
 		return string(s)
 	}
-	for _, explain := range []func(error) string{ofName, ofConnection, ofTLS, ofAnswer} {
-		if text := explain(err); text != "" {
-			return text
-		}
-	}
-	return "the request failed"
+	return cmp.Or(ofName(err), ofConnection(err), ofTLS(err))
 }
 
 func isTimeout(err error) bool {
