@@ -7,6 +7,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/notify"
 	"github.com/waybill-dev/waybill/internal/notify/chat"
 	"github.com/waybill-dev/waybill/internal/notify/email"
+	"github.com/waybill-dev/waybill/internal/notify/outbound"
 	"github.com/waybill-dev/waybill/internal/notify/webhook"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/internal/subscription"
@@ -27,7 +28,7 @@ func newChannels(c config.Config, version string) (*notify.Channels, error) {
 	if err != nil {
 		return nil, err
 	}
-	chats, err := chat.New(chat.Options{Dial: webhook.DialPublic})
+	chats, err := chat.New(chat.Options{Dial: outbound.DialPublic})
 	if err != nil {
 		return nil, err
 	}

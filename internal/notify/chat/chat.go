@@ -7,7 +7,6 @@ package chat
 
 import (
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/notify"
+	"github.com/waybill-dev/waybill/internal/notify/outbound"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
@@ -35,8 +35,8 @@ type Options struct {
 
 // Channel writes to chats. It is a notify.Channel, for any number of goroutines.
 type Channel struct {
-	client  *http.Client
-	timeout time.Duration
+	transport http.RoundTripper
+	timeout   time.Duration
 }
 
 var _ notify.Channel = (*Channel)(nil)
@@ -47,27 +47,12 @@ func New(o Options) (*Channel, error) {
 		if o.Dial == nil {
 			return nil, errors.New("chat: needs a Dial that refuses addresses that are not public")
 		}
-		o.Transport = transport(o.Dial)
+		o.Transport = outbound.NewTransport(o.Dial, notify.Timeout)
 	}
 	if o.Timeout == 0 {
 		o.Timeout = notify.Timeout
 	}
-	refuse := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Channel{client: &http.Client{Transport: o.Transport, CheckRedirect: refuse}, timeout: o.Timeout}, nil
-}
-
-// transport asks no proxy: it would look names up by itself, past Dial.
-func transport(dial func(context.Context, string, string) (net.Conn, error)) *http.Transport {
-	return &http.Transport{
-		DialContext:            dial,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12},
-		ForceAttemptHTTP2:      true,
-		TLSHandshakeTimeout:    notify.Timeout,
-		DisableCompression:     true, // a small answer stays small
-		MaxResponseHeaderBytes: 64 << 10,
-		MaxIdleConnsPerHost:    2,
-		IdleConnTimeout:        time.Minute,
-	}
+	return &Channel{transport: o.Transport, timeout: o.Timeout}, nil
 }
 
 // settings are what is kept of a channel object.
@@ -174,5 +159,5 @@ func (c *Channel) Sender(_ subscription.Key, kept []byte) (notify.Sender, error)
 	if err != nil {
 		return nil, fmt.Errorf("the kept URL of a chat channel %w", err)
 	}
-	return &sender{channel: c, target: t}, nil
+	return &sender{channel: c, target: t, redact: outbound.NewRedactor(t.secrets...)}, nil
 }

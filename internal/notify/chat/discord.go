@@ -41,7 +41,7 @@ func parseDiscord(u *url.URL, query url.Values) (*target, error) {
 	m.Mentions.Parse = []string{} // nobody: nil would be everybody
 	p.body = func(text string) any { m := m; m.Content = text; return m }
 	return &target{
-		service: service{name: "discord", limit: 2000, escape: discordEscape},
+		service: service{limit: 2000, escape: discordEscape},
 		posts:   []post{p}, secrets: []string{token},
 	}, nil
 }

@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"encoding/json"
 	"errors"
 	"net/http"
 	"net/url"
@@ -67,10 +66,12 @@ func parseSlack(u *url.URL, query url.Values) (*target, error) {
 	} else {
 		m.IconEmoji = icon
 	}
+	s := service{limit: 4000, escape: slackEscape}
 	p := post{}
 	switch {
 	case kind != "" && kind != "hook":
 		p.url, m.Channel = slackAPI, channel
+		s.accepts, s.explain = saysOK, because("Slack refused", "error")
 		p.header = http.Header{"Authorization": {"Bearer " + kind + "-" + one + "-" + two + "-" + three}}
 	case channel != "webhook":
 		return nil, errors.New("must have webhook as its channel: where a webhook writes is set in Slack")
@@ -78,10 +79,7 @@ func parseSlack(u *url.URL, query url.Values) (*target, error) {
 		p.url = slackHook + one + "/" + two + "/" + three
 	}
 	p.body = func(text string) any { m := m; m.Text = text; return m }
-	return &target{
-		service: service{name: "slack", limit: 4000, escape: slackEscape, refuse: slackRefusal},
-		posts:   []post{p}, secrets: []string{one, two, three},
-	}, nil
+	return &target{service: s, posts: []post{p}, secrets: []string{one, two, three}}, nil
 }
 
 // slackEscape also takes <!channel> its force: all that Slack acts upon begins
@@ -96,16 +94,4 @@ func slackEscape(r rune) string {
 		return "&gt;"
 	}
 	return string(r)
-}
-
-// slackRefusal reads the API's {"ok":false,"error":…}; a webhook answers ok.
-func slackRefusal(_ int, answer []byte) string {
-	var a struct {
-		OK    *bool
-		Error string
-	}
-	if json.Unmarshal(answer, &a) == nil && a.OK != nil && !*a.OK {
-		return "Slack refused: " + a.Error
-	}
-	return ""
 }

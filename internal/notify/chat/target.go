@@ -30,10 +30,12 @@ type post struct {
 
 // service is how one of them takes messages and answers.
 type service struct {
-	name   string
-	limit  int                                    // of a message, in UTF-16 units
-	escape func(r rune) string                    // of its markup; an escape is never cut in two
-	refuse func(status int, answer []byte) string // why a 2xx is a failure, "" if it is none
+	limit  int                 // of a message, in UTF-16 units
+	escape func(r rune) string // of its markup; an escape is never cut in two
+	// accepts says whether a 2xx with this body is success; nil: always. whole is
+	// false if the body broke off.
+	accepts func(reply []byte, whole bool) bool
+	explain func(reply []byte) string // why the service refused, "" if it does not say; nil: it never does
 }
 
 // parse reads a URL of a chat. Its errors say what is wrong and quote nothing of

@@ -1,6 +1,7 @@
 package chat
 
 import (
+	"bytes"
 	"errors"
 	"net/url"
 	"regexp"
@@ -96,7 +97,7 @@ func teamsDomain(host string) bool { return len(host) <= 253 && teamsHost.MatchS
 
 func teamsTarget(hook string, secrets []string) *target {
 	return &target{
-		service: service{name: "teams", limit: 10_000, escape: func(r rune) string { return string(r) }, refuse: teamsRefusal},
+		service: service{limit: 10_000, escape: func(r rune) string { return string(r) }, accepts: teamsAccepts, explain: teamsExplain},
 		posts:   []post{{url: hook, body: teamsBody}}, secrets: secrets,
 	}
 }
@@ -111,9 +112,11 @@ func teamsBody(text string) any {
 	return teamsMessage{"message", []teamsAttachment{{"application/vnd.microsoft.card.adaptive", card}}}
 }
 
-// teamsRefusal: connectors answer 200 with a sentence where Teams refused.
-func teamsRefusal(_ int, answer []byte) string {
-	if strings.Contains(strings.ToLower(string(answer)), "delivery failed") {
+// teamsAccepts: connectors answer 200 with a sentence where Teams refused.
+func teamsAccepts(reply []byte, whole bool) bool { return whole && teamsExplain(reply) == "" }
+
+func teamsExplain(reply []byte) string {
+	if bytes.Contains(bytes.ToLower(reply), []byte("delivery failed")) {
 		return "Teams refused"
 	}
 	return ""

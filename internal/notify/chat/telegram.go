@@ -1,7 +1,6 @@
 package chat
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -46,7 +45,7 @@ func parseTelegram(u *url.URL, query url.Values) (*target, error) {
 		return nil, err
 	}
 	t := &target{
-		service: service{name: "telegram", limit: 4096, escape: telegramEscape, refuse: telegramRefusal},
+		service: service{limit: 4096, escape: telegramEscape, accepts: saysOK, explain: because("Telegram refused", "description")},
 		secrets: []string{token, secret},
 	}
 	m := telegramMessage{Silent: isNo(query.Get("notification"))}
@@ -80,15 +79,4 @@ func telegramEscape(r rune) string {
 		return "@\u200b"
 	}
 	return string(r)
-}
-
-func telegramRefusal(_ int, answer []byte) string {
-	var a struct {
-		OK          *bool
-		Description string
-	}
-	if json.Unmarshal(answer, &a) == nil && a.OK != nil && !*a.OK {
-		return "Telegram refused: " + a.Description
-	}
-	return ""
 }

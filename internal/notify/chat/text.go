@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"strings"
-	"unicode"
 	"unicode/utf16"
 
 	"github.com/waybill-dev/waybill/internal/notify"
@@ -77,23 +76,7 @@ func fieldsOf(object json.RawMessage) (fields []string, err error) {
 	return fields, nil
 }
 
-// line returns the beginning of text on one line: what is no character to see
-// becomes a space.
-func line(text string) string {
-	var b strings.Builder
-	n := 0
-	for _, r := range strings.TrimSpace(text) {
-		if n++; n > maxValue {
-			b.WriteString("…")
-			break
-		}
-		if !unicode.IsPrint(r) {
-			r = ' '
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}
+func line(text string) string { return notify.Line(text, maxValue) }
 
 // fit escapes text and ends it where it would go over the service's limit: always
 // between characters, never within an escape.

@@ -2,16 +2,17 @@ package email
 
 import (
 	"context"
-	"errors"
 	"net"
 	"time"
+
+	"github.com/waybill-dev/waybill/internal/notify/outbound"
 )
 
 // maxRead is how much is read from a mail server in one attempt, in bytes: 50
 // recipients' replies are a tenth of it. SMTP's replies have no end of their own.
 const maxRead = 1 << 20
 
-var errTooMuch = errors.New("the mail server sends more than 1 MiB of replies")
+const errTooMuch = outbound.Sentence("the mail server sends more than 1 MiB of replies")
 
 // conn bounds what a server can do to an attempt: no deadline is later than the
 // attempt's end, and what it sends is counted.

@@ -13,7 +13,6 @@ import (
 	"strings"
 	text "text/template"
 	"time"
-	"unicode"
 
 	"github.com/wneessen/go-mail"
 
@@ -60,7 +59,7 @@ type letter struct {
 }
 
 func write(m *notify.Message) (*letter, error) {
-	c := content{Name: printable(m.Name), Delivery: m.Delivery}
+	c := content{Name: notify.Line(m.Name, maxSubject), Delivery: m.Delivery}
 	if err := json.Unmarshal(m.Event.Body, &c); err != nil {
 		return nil, fmt.Errorf("read the event: %w", err)
 	}
@@ -77,7 +76,7 @@ func write(m *notify.Message) (*letter, error) {
 	c.Record = strings.ToValidUTF8(string(b.Bytes()[:min(c.Size, maxRecord)]), "")
 	c.Kept = len(c.Record)
 
-	l := &letter{subject: cut(fmt.Sprintf("[%s] %s", c.Name, printable(c.Type)), maxSubject)}
+	l := &letter{subject: notify.Line(fmt.Sprintf("[%s] %s", c.Name, c.Type), maxSubject)}
 	var plain, rich strings.Builder
 	if err := textTemplate.Execute(&plain, &c); err != nil {
 		return nil, err
@@ -114,23 +113,4 @@ func (l *letter) address(from *gomail.Address, to, delivery, link string, now ti
 func messageID(delivery, to, from string) string {
 	sum := sha256.Sum256([]byte(delivery + "\n" + normal(to)))
 	return hex.EncodeToString(sum[:16]) + from[strings.LastIndexByte(from, '@'):]
-}
-
-// printable returns text on one line: what is no character to see becomes a space.
-func printable(s string) string {
-	line := func(r rune) rune {
-		if !unicode.IsPrint(r) {
-			return ' '
-		}
-		return r
-	}
-	return strings.TrimSpace(strings.Map(line, strings.ToValidUTF8(s, "\uFFFD")))
-}
-
-// cut returns at most n characters of s.
-func cut(s string, n int) string {
-	if r := []rune(s); len(r) > n {
-		return string(r[:n-1]) + "…"
-	}
-	return s
 }

@@ -176,7 +176,7 @@ func (a *attempt) bytes(code int, text string) []byte {
 // clean returns text fit to be stored: on one line, without secrets, cut. Secrets
 // go first, so that no cut leaves the beginning of one.
 func (a *attempt) clean(text string, most int) string {
-	return cut(printable(a.redact(text)), most)
+	return notify.Line(a.redact(text), most)
 }
 
 // redact removes secrets. Servers quote what they refuse: lines of the dialogue, or

@@ -13,6 +13,8 @@ import (
 
 	"github.com/wneessen/go-mail"
 	"github.com/wneessen/go-mail/smtp"
+
+	"github.com/waybill-dev/waybill/internal/notify/outbound"
 )
 
 // quitTime is what a server gets to answer QUIT: by then all is known.
@@ -62,13 +64,18 @@ func (f *failure) bounce() bool {
 
 // fail tells a server's refusal from a connection that failed. A 421 announces
 // that the server hangs up.
-func fail(ctx context.Context, at stage, err error) *failure {
+func fail(ctx context.Context, began time.Time, at stage, err error) *failure {
 	if reply, ok := errors.AsType[*textproto.Error](err); ok {
 		return &failure{stage: at, code: reply.Code, text: reply.Msg, broken: reply.Code == 421}
 	}
-	text := err.Error()
-	if timeout, ok := errors.AsType[net.Error](err); ctx.Err() != nil || ok && timeout.Timeout() {
-		text = "no answer in time"
+	if _, ok := errors.AsType[textproto.ProtocolError](err); ok {
+		return &failure{stage: at, text: "the answer is not SMTP", broken: true}
+	}
+	text := outbound.Lost(ctx, ctx, time.Since(began), err)
+	if _, ok := errors.AsType[net.Error](err); text == "" && ok {
+		text = "the connection failed" // the cause shows addresses
+	} else if text == "" {
+		text = err.Error()
 	}
 	return &failure{stage: at, text: text, broken: true}
 }
@@ -76,28 +83,32 @@ func fail(ctx context.Context, at stage, err error) *failure {
 // session is a dialogue with the mail server, ready for messages.
 type session struct {
 	ctx    context.Context // the attempt's: a session does not outlive it
+	began  time.Time
 	conn   net.Conn
 	client *smtp.Client
 }
 
+func (o *session) fail(at stage, err error) *failure { return fail(o.ctx, o.began, at, err) }
+
 // open connects, greets, encrypts and logs in.
 func (s *server) open(ctx context.Context) (*session, *failure) {
+	began := time.Now()
 	raw, err := dial(ctx, s.address)
 	if err != nil {
-		return nil, fail(ctx, connecting, err)
+		return nil, fail(ctx, began, connecting, err)
 	}
-	o := &session{ctx: ctx, conn: raw}
+	o := &session{ctx: ctx, began: began, conn: raw}
 	if s.encryption == implicitTLS {
 		encrypted := tls.Client(raw, s.tls)
 		if err := encrypted.HandshakeContext(ctx); err != nil {
 			_ = raw.Close()
-			return nil, fail(ctx, connecting, fmt.Errorf("TLS: %w", err))
+			return nil, fail(ctx, began, connecting, err)
 		}
 		o.conn = encrypted
 	}
 	if o.client, err = smtp.NewClient(o.conn, s.host); err != nil {
 		_ = raw.Close()
-		return nil, fail(ctx, greeting, err)
+		return nil, fail(ctx, began, greeting, err)
 	}
 	if f := o.prepare(s); f != nil {
 		o.close(f)
@@ -108,7 +119,7 @@ func (s *server) open(ctx context.Context) (*session, *failure) {
 
 func (o *session) prepare(s *server) *failure {
 	if err := o.client.Hello(hostname()); err != nil {
-		return fail(o.ctx, hello, err)
+		return o.fail(hello, err)
 	}
 	if s.encryption == tlsRequired || s.encryption == tlsOpportunistic {
 		offered, _ := o.client.Extension("STARTTLS")
@@ -117,7 +128,7 @@ func (o *session) prepare(s *server) *failure {
 		}
 		if offered {
 			if err := o.client.StartTLS(s.tls); err != nil {
-				return fail(o.ctx, startTLS, err)
+				return o.fail(startTLS, err)
 			}
 		}
 	}
@@ -130,7 +141,7 @@ func (o *session) prepare(s *server) *failure {
 		return &failure{stage: login, text: "the server offers no mechanism that we have"}
 	}
 	if err := o.client.Auth(mechanism); err != nil {
-		f := fail(o.ctx, login, err)
+		f := o.fail(login, err)
 		f.broken = true // Auth has said QUIT
 		return f
 	}
@@ -145,22 +156,22 @@ func (o *session) send(from, to string, m *mail.Msg) (reply string, f *failure) 
 	}
 	o.client.SkipSMTPUTF8(!wide) // asked for in vain, it makes servers further on bounce
 	if err := o.client.Mail("<" + from + ">"); err != nil {
-		return "", fail(o.ctx, mailFrom, err)
+		return "", o.fail(mailFrom, err)
 	}
 	if err := o.client.Rcpt("<" + to + ">"); err != nil {
-		return "", o.reset(fail(o.ctx, rcptTo, err))
+		return "", o.reset(o.fail(rcptTo, err))
 	}
 	w, err := o.client.Data()
 	if err != nil {
-		return "", o.reset(fail(o.ctx, dataStart, err))
+		return "", o.reset(o.fail(dataStart, err))
 	}
 	if _, err := m.WriteTo(w); err != nil {
-		f := fail(o.ctx, dataEnd, err)
+		f := o.fail(dataEnd, err)
 		f.broken = true // in the middle of a message there is no way back
 		return "", f
 	}
 	if err := w.Close(); err != nil {
-		return "", fail(o.ctx, dataEnd, err)
+		return "", o.fail(dataEnd, err)
 	}
 	if data, ok := w.(*smtp.DataCloser); ok {
 		reply = data.ServerResponse()

@@ -16,6 +16,7 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/notify"
 	"github.com/waybill-dev/waybill/internal/notify/email"
+	"github.com/waybill-dev/waybill/internal/notify/notifytest"
 	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
@@ -28,7 +29,7 @@ const (
 
 var key = subscription.Key{Tenant: "acme", ID: "019b0000-0000-7000-8000-000000000001"}
 
-func newBox(t *testing.T) secret.Box {
+func newBox(t testing.TB) secret.Box {
 	t.Helper()
 	box, err := secret.NewBox(strings.Repeat("k", secret.MinBytes))
 	if err != nil {
@@ -37,7 +38,7 @@ func newBox(t *testing.T) secret.Box {
 	return box
 }
 
-func newChannel(t *testing.T, smtpURL string, change func(*email.Options)) *email.Channel {
+func newChannel(t testing.TB, smtpURL string, change func(*email.Options)) *email.Channel {
 	t.Helper()
 	o := email.Options{
 		SMTPURL: smtpURL, From: "Waybill <waybill@example.org>", PublicURL: "https://waybill.example.org/", Box: newBox(t), Timeout: 5 * time.Second,
@@ -71,16 +72,11 @@ func send(t *testing.T, c *email.Channel, m *notify.Message, to ...string) notif
 	if len(r.Reply) > notify.MaxReply {
 		t.Errorf("a reply of %d bytes", len(r.Reply))
 	}
-	shown := r.Error + "\n" + string(r.Reply) + "\n" + r.Progress
-	for _, s := range secrets(t, to) {
-		if strings.Contains(shown, s) {
-			t.Errorf("the result shows the secret %q: %+v", s, r)
-		}
-	}
+	notifytest.NoSecret(t, r, secrets(t, to)...)
 	return r
 }
 
-func secrets(t *testing.T, to []string) []string {
+func secrets(t testing.TB, to []string) []string {
 	t.Helper()
 	b64 := base64.StdEncoding.EncodeToString
 	all := []string{password, escaped, b64([]byte(password)), b64([]byte("\x00me\x00" + password))}

@@ -158,13 +158,18 @@ func drip(head, rest string) func(net.Conn) {
 	return func(conn net.Conn) {
 		_ = request(conn)
 		_, _ = conn.Write([]byte(head))
-		tick := time.NewTicker(5 * time.Millisecond)
-		defer tick.Stop()
-		for i := range len(rest) {
-			<-tick.C
-			if _, err := conn.Write([]byte{rest[i]}); err != nil {
-				return
-			}
+		trickle(conn, rest)
+	}
+}
+
+// trickle writes text byte for byte, over and over, until the connection fails.
+func trickle(conn net.Conn, text string) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for i := 0; ; i++ {
+		<-tick.C
+		if _, err := conn.Write([]byte{text[i%len(text)]}); err != nil {
+			return
 		}
 	}
 }

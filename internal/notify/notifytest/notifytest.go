@@ -1,11 +1,13 @@
 // Package notifytest is what every channel is tried with: receivers that answer
 // with each status, not at all, too slowly, too much or nonsense, and that repeat
-// whatever they were sent. They are real servers on the loopback. Only tests use
-// it, and nothing of any one channel enters.
+// whatever they were sent. They are real servers on the loopback. HTTP tries
+// channels that post to URLs, SMTP those that send mail; NoSecret is for any
+// Result. Only tests use it, and nothing of any one channel enters.
 package notifytest
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/x509"
 	"encoding/json"
 	"net/url"
@@ -22,7 +24,7 @@ import (
 
 // Receiver is where a Sender is to send to.
 type Receiver struct {
-	URL   string         // http://127.0.0.1:port or https://127.0.0.1:port, without a path
+	URL   string         // http://127.0.0.1:port, or https, smtp or smtps; without a path
 	Addr  string         // 127.0.0.1:port
 	Roots *x509.CertPool // whom to trust for TLS; nil: whom the system trusts
 }
@@ -34,12 +36,14 @@ type Case struct {
 	Sender func(t testing.TB, r Receiver) notify.Sender
 	// Secrets are what the Senders hold and may not show.
 	Secrets []string
-	// Answer is the body with which a receiver accepts; "" is {}.
+	// Answer is the body with which an HTTP receiver accepts; "" is {}.
 	Answer string
 	// Accepts says which statuses are success if Answer comes with them; nil: 2xx.
 	Accepts func(status int) bool
 	// Logged returns everything that was logged so far; nil: the channel logs nothing.
 	Logged func() string
+
+	mostError int // how long an Error may be, in bytes
 }
 
 // Message returns a message such as those of stored operations.
@@ -109,7 +113,7 @@ func (c *Case) judge(t testing.TB, r notify.Result) {
 	if r.RetryAfter < 0 || r.RetryAfter > 24*time.Hour {
 		t.Errorf("RetryAfter is %v", r.RetryAfter)
 	}
-	if len(r.Error) > 200 || !utf8.ValidString(r.Error) || strings.ContainsFunc(r.Error, unicode.IsControl) {
+	if len(r.Error) > cmp.Or(c.mostError, 200) || !utf8.ValidString(r.Error) || strings.ContainsFunc(r.Error, unicode.IsControl) {
 		t.Errorf("Error is no short line of text: %q", r.Error)
 	}
 	for _, n := range noise {

@@ -4,8 +4,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"net/http"
-	"net/netip"
-	"time"
 )
 
 // Trust makes a Channel believe a test's certificate authority.
@@ -15,9 +13,3 @@ func (c *Channel) Trust(roots *x509.CertPool) {
 
 // Transport returns the pool of connections.
 func (c *Channel) Transport() *http.Transport { return c.transport }
-
-// Allows says what the guard says of an address.
-func (c *Channel) Allows(a netip.Addr) bool { return c.guard.allows(a) }
-
-// RetryAfter reads a header.
-func RetryAfter(value string, now time.Time) time.Duration { return retryAfter(value, now) }

@@ -152,7 +152,7 @@ func (c *Channel) checkHost(ctx context.Context, host string) error {
 	ctx, cancel := context.WithTimeout(ctx, lookUp)
 	defer cancel()
 	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		if err := c.guard.refuse(loopback, false); err != nil {
+		if err := c.guard.Refuse(loopback, false); err != nil {
 			return unreachable(err)
 		}
 	}
@@ -163,7 +163,7 @@ func (c *Channel) checkHost(ctx context.Context, host string) error {
 		}
 		return errSlowName
 	}
-	if err := c.guard.refuse(addrs, c.options.Proxy != nil); err != nil {
+	if err := c.guard.Refuse(addrs, c.options.Proxy != nil); err != nil {
 		return unreachable(err)
 	}
 	return nil

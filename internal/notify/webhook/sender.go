@@ -3,17 +3,18 @@ package webhook
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"io"
 	"maps"
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/notify"
+	"github.com/waybill-dev/waybill/internal/notify/outbound"
 )
+
+const errPlain = outbound.Sentence("plain HTTP is not allowed")
 
 // sender posts to one URL. What does not change between events is made once.
 type sender struct {
@@ -21,7 +22,7 @@ type sender struct {
 	url     *url.URL
 	header  http.Header // but for what is the event's; its values are shared by all requests
 	signers []*signer
-	redact  *redactor
+	redact  *outbound.Redactor
 }
 
 func newSender(c *Channel, s *settings) (*sender, error) {
@@ -35,7 +36,7 @@ func newSender(c *Channel, s *settings) (*sender, error) {
 		// A nil value is not sent. It tells net/http that the request may be repeated
 		// where a kept connection turns out to be closed: receivers know it by its ID.
 		"Idempotency-Key": {},
-	}, redact: newRedactor(s, u, c.options.Proxy)}
+	}, redact: outbound.NewRedactor(s.confidential(u, c.options.Proxy)...)}
 	for name, value := range s.Headers {
 		w.header[http.CanonicalHeaderKey(name)] = []string{value}
 	}
@@ -57,25 +58,12 @@ func (s *sender) Send(ctx context.Context, m *notify.Message) notify.Result {
 	defer cancel()
 	response, err := s.post(limited, m)
 	if err != nil {
-		return notify.Result{Error: reason(limited, ctx, time.Since(began), err)}
+		return notify.Result{Error: outbound.Reason(limited, ctx, time.Since(began), err)}
 	}
 	defer func() { _ = response.Body.Close() }()
-	r := notify.Result{Status: response.StatusCode}
-	if r.Status >= 200 { // 101 hands over a connection that has no end
-		r.Reply = s.redact.clean(readReply(response.Body))
-	}
-	if r.OK = r.Status >= 200 && r.Status <= 299; r.OK {
-		return r
-	}
-	r.RetryAfter = retryAfter(response.Header.Get("Retry-After"), s.channel.options.Now())
-	r.Error = fmt.Sprintf("answered %d", r.Status)
-	switch {
-	case r.Status == http.StatusGone:
-		r.Gone, r.Permanent = true, true
-		r.Error += ": the receiver wants no more"
-	case r.Status >= 300 && r.Status <= 399:
-		r.Error += ": redirects are not followed"
-	}
+	r := outbound.Judge(response, s.channel.options.Now())
+	reply, _ := outbound.ReadReply(response) // what came is kept, however it ended
+	r.Reply = s.redact.Clean(reply)
 	return r
 }
 
@@ -115,18 +103,4 @@ func (s *sender) headerOf(m *notify.Message) http.Header {
 	h["Webhook-Timestamp"] = values[1:2:2]
 	h["Webhook-Signature"] = values[2:3:3]
 	return h
-}
-
-var buffers = sync.Pool{New: func() any { return new([notify.MaxReply]byte) }}
-
-// readReply returns the first bytes of an answer, nil if there are none. A small
-// answer is read to its end, so that its connection serves again.
-func readReply(body io.Reader) []byte {
-	buffer := buffers.Get().(*[notify.MaxReply]byte)
-	defer buffers.Put(buffer)
-	n, _ := io.ReadFull(body, buffer[:]) // what came is kept, however it ended
-	if n == 0 {
-		return nil
-	}
-	return bytes.Clone(buffer[:n])
 }

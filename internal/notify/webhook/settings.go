@@ -5,6 +5,9 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"errors"
+	"net/url"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/secret"
@@ -63,6 +66,34 @@ func (s *settings) rotate(now time.Time) {
 		}
 	}
 	s.Secrets = secrets
+}
+
+// leastPart is the shortest part of a header's value, such as the token of
+// "Bearer …", that is a secret by itself, in bytes.
+const leastPart = 8
+
+// confidential returns all that a receiver knows of us and that is not to be shown:
+// of the settings, of u, which is their URL, and of the proxy's, if there is one.
+func (s *settings) confidential(u, proxy *url.URL) (secrets []string) {
+	for _, value := range s.Headers {
+		secrets = append(secrets, value)
+		short := func(part string) bool { return len(part) < leastPart }
+		secrets = append(secrets, slices.DeleteFunc(strings.Fields(value), short)...)
+	}
+	for _, secret := range s.Secrets {
+		secrets = append(secrets, secret.Secret, strings.TrimPrefix(secret.Secret, secretPrefix))
+	}
+	secrets = append(secrets, u.RawQuery)
+	for pair := range strings.SplitSeq(u.RawQuery, "&") {
+		_, value, _ := strings.Cut(pair, "=")
+		plain, _ := url.QueryUnescape(value)
+		secrets = append(secrets, value, plain)
+	}
+	if proxy != nil {
+		password, _ := proxy.User.Password()
+		secrets = append(secrets, password)
+	}
+	return secrets
 }
 
 // encode returns v as compact JSON, without HTML's escapes.

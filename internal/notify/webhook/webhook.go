@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/notify"
+	"github.com/waybill-dev/waybill/internal/notify/outbound"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
@@ -36,7 +37,7 @@ type Options struct {
 // Channel posts events to URLs. All its Senders share one pool of connections.
 type Channel struct {
 	options   Options
-	guard     guard
+	guard     outbound.Guard
 	transport *http.Transport
 	agent     []string // the value of User-Agent
 }
@@ -60,7 +61,7 @@ func New(o Options) *Channel {
 	if o.Now == nil {
 		o.Now = time.Now
 	}
-	g := newGuard(o.Allow)
+	g := outbound.NewGuard(o.Allow)
 	return &Channel{
 		options: o, guard: g, transport: newTransport(&o, g),
 		agent: []string{"Waybill/" + o.Version + " (+standardwebhooks)"},

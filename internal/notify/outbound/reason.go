@@ -1,6 +1,7 @@
-package webhook
+package outbound
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -8,40 +9,36 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"net/http"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
 )
 
-var errPlain = errors.New("plain HTTP is not allowed")
+// Sentence is an error whose text is written for people, and shows no secret.
+type Sentence string
 
-// reason says for people why no answer came. It is one of our own sentences:
+func (s Sentence) Error() string { return string(s) }
+
+// Reason says for people why no answer came. It is one of our own sentences:
 // errors of net/http show URLs, addresses and what the receiver wrote. limited is
 // the attempt's context, made from outer; took is how long it was tried.
-func reason(limited, outer context.Context, took time.Duration, err error) string {
+func Reason(limited, outer context.Context, took time.Duration, err error) string {
+	return cmp.Or(Lost(limited, outer, took, err), ofAnswer(err), "the request failed")
+}
+
+// Lost is Reason for what is not HTTP's: time, names, connections and TLS. "" says
+// that err is none of these.
+func Lost(limited, outer context.Context, took time.Duration, err error) string {
 	switch {
 	case outer.Err() != nil && errors.Is(outer.Err(), context.Canceled):
 		return "the attempt was canceled"
 	case limited.Err() != nil || isTimeout(err):
 		return "timed out after " + round(took).String()
 	}
-	if refused, ok := errors.AsType[*refusedError](err); ok {
-		return refused.Error()
+	if s, ok := errors.AsType[Sentence](err); ok {
+		return string(s)
 	}
-	if proxy, ok := errors.AsType[proxyError](err); ok {
-		return proxy.Error()
-	}
-	if errors.Is(err, errPlain) {
-		return errPlain.Error()
-	}
-	for _, explain := range []func(error) string{ofName, ofConnection, ofTLS, ofAnswer} {
-		if text := explain(err); text != "" {
-			return text
-		}
-	}
-	return "the request failed"
+	return cmp.Or(ofName(err), ofConnection(err), ofTLS(err))
 }
 
 func isTimeout(err error) bool {
@@ -141,21 +138,4 @@ func ofAnswer(err error) string {
 		return "connection closed without an answer"
 	}
 	return ""
-}
-
-// mostRetryAfter bounds what a receiver may ask for.
-const mostRetryAfter = 24 * time.Hour
-
-// retryAfter reads a Retry-After header: seconds, or a date. What cannot be read or
-// has passed is 0.
-func retryAfter(value string, now time.Time) time.Duration {
-	value = strings.TrimSpace(value)
-	if seconds, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
-		return time.Duration(min(seconds, uint64(mostRetryAfter/time.Second))) * time.Second
-	}
-	at, err := http.ParseTime(value)
-	if err != nil {
-		return 0
-	}
-	return max(0, min(at.Sub(now), mostRetryAfter))
 }

@@ -1,18 +1,22 @@
-package webhook
+package outbound
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"slices"
 	"syscall"
+
+	"github.com/waybill-dev/waybill/internal/notify"
 )
 
-// guard says which addresses may be reached: public ones, and those that the
-// operator allows.
-type guard struct{ allow []netip.Prefix }
+// Guard says which addresses may be reached: public ones, and those that the
+// operator allows. The zero Guard allows public ones alone.
+type Guard struct{ allow []netip.Prefix }
 
-func newGuard(allow []netip.Prefix) guard {
-	g := guard{}
+// NewGuard returns a Guard that also allows addresses within allow.
+func NewGuard(allow []netip.Prefix) Guard {
+	g := Guard{}
 	for _, p := range allow {
 		if p.IsValid() {
 			g.allow = append(g.allow, p.Masked())
@@ -53,9 +57,9 @@ var special = []netip.Prefix{
 	netip.MustParsePrefix("3fff::/20"),        // documentation
 }
 
-// allows says whether an address may be reached. An IPv4 address in IPv6's
+// Allows says whether an address may be reached. An IPv4 address in IPv6's
 // clothes (::ffff:127.0.0.1) is taken for what it is; zones don't count.
-func (g guard) allows(a netip.Addr) bool {
+func (g Guard) Allows(a netip.Addr) bool {
 	a = a.WithZone("").Unmap()
 	contains := func(p netip.Prefix) bool { return p.Contains(a) }
 	if slices.ContainsFunc(g.allow, contains) {
@@ -64,34 +68,38 @@ func (g guard) allows(a netip.Addr) bool {
 	return a.IsValid() && (a.Is4() || global.Contains(a)) && !slices.ContainsFunc(special, contains)
 }
 
-// refusedError says that an address may not be reached.
-type refusedError struct{ addr netip.Addr }
-
-func (e *refusedError) Error() string {
-	return "the address " + e.addr.WithZone("").Unmap().String() + " is not allowed"
+func refused(a netip.Addr) error {
+	return Sentence("the address " + a.WithZone("").Unmap().String() + " is not allowed")
 }
 
-// control is a net.Dialer's ControlContext. It runs once the name is resolved, for
+// Control is a net.Dialer's ControlContext. It runs once the name is resolved, for
 // the very address that the socket is about to connect to, so there is no second
 // look-up that could answer otherwise. After a refusal the dialer goes on to the
 // name's next address.
-func (g guard) control(_ context.Context, _, address string, _ syscall.RawConn) error {
+func (g Guard) Control(_ context.Context, _, address string, _ syscall.RawConn) error {
 	a, err := netip.ParseAddrPort(address)
 	if err != nil {
-		return &refusedError{} // not an IP address: nothing that we want to reach
+		return refused(netip.Addr{}) // not an IP address: nothing that we want to reach
 	}
-	if !g.allows(a.Addr()) {
-		return &refusedError{a.Addr()}
+	if !g.Allows(a.Addr()) {
+		return refused(a.Addr())
 	}
 	return nil
 }
 
-// refuse returns a *refusedError unless one of addrs, or with all set every one
-// of them, is allowed.
-func (g guard) refuse(addrs []netip.Addr, all bool) error {
-	refused := slices.IndexFunc(addrs, func(a netip.Addr) bool { return !g.allows(a) })
-	if refused < 0 || !all && slices.ContainsFunc(addrs, g.allows) {
+// Refuse returns an error that names an address, a Sentence, unless one of addrs,
+// or with all set every one of them, is allowed.
+func (g Guard) Refuse(addrs []netip.Addr, all bool) error {
+	first := slices.IndexFunc(addrs, func(a netip.Addr) bool { return !g.Allows(a) })
+	if first < 0 || !all && slices.ContainsFunc(addrs, g.Allows) {
 		return nil
 	}
-	return &refusedError{addrs[refused]}
+	return refused(addrs[first])
+}
+
+// DialPublic connects to public addresses alone.
+func DialPublic(ctx context.Context, network, address string) (net.Conn, error) {
+	dialer := Dialer(notify.Timeout)
+	dialer.ControlContext = Guard{}.Control
+	return dialer.DialContext(ctx, network, address)
 }
