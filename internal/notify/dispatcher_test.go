@@ -376,13 +376,13 @@ func TestDispatcher_ReadsWhatItCannotHoldAtOnceInParts(t *testing.T) {
 		return good
 	}, inFlight(subscription.MostInFlight))
 	d := w.dispatcher(notify.Options{})
-	for range 4 {
-		w.write("messages", 500)
+	for range 3 {
+		w.write("messages", 400)
 	}
 	d.Poke(key)
-	w.awaits(key, subscription.Delivered, 2000)
-	if len(w.messages(key)) != 2000 {
-		t.Errorf("%d sent, want 2000", len(w.messages(key)))
+	w.awaits(key, subscription.Delivered, 1200)
+	if len(w.messages(key)) != 1200 {
+		t.Errorf("%d sent, want 1200", len(w.messages(key)))
 	}
 }
 

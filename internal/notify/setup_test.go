@@ -27,7 +27,7 @@ import (
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 
 // soon bounds what must happen, and does in milliseconds where the machine is idle.
-const soon = 20 * time.Second
+const soon = time.Minute
 
 // world is a real store and a real queue, and receivers that a test makes up.
 type world struct {
