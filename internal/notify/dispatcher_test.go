@@ -369,12 +369,7 @@ func TestDispatcher_SettingsOfAnotherSecretFailAndSaySo(t *testing.T) {
 func TestDispatcher_ReadsWhatItCannotHoldAtOnceInParts(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)
-	var now, most atomic.Int32
-	key := w.subscribe(func(context.Context, *notify.Message) notify.Result {
-		most.Store(max(most.Load(), now.Add(1)))
-		defer now.Add(-1)
-		return good
-	}, inFlight(subscription.MostInFlight))
+	key := w.subscribe(answers(good), inFlight(subscription.MostInFlight))
 	d := w.dispatcher(notify.Options{})
 	for range 3 {
 		w.write("messages", 400)
