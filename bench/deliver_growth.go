@@ -14,6 +14,7 @@ import (
 	"github.com/waybill-dev/waybill/bench/rig"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
+	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
 const (
@@ -75,8 +76,9 @@ func (h *history) close() error {
 	return h.store.Close()
 }
 
-// fill makes the past: of 199 deliveries one is dead, one waits for its next
-// attempt, and the others are delivered.
+// fill makes the past: of 199 deliveries one is dead, those of the last
+// subscription, whose receiver is down, wait for their next attempt, and the others
+// are delivered.
 func (b *bench) fill(ctx context.Context, h *history) (err error) {
 	database, err := b.NewDatabase(ctx)
 	if err != nil {
@@ -134,7 +136,7 @@ const (
 		SELECT tenant, (left(event::text, 19) || '8000-' || lpad(to_hex(nth), 12, '0'))::uuid, subscription, event, type, status, 1, 1, 1,
 			CASE status WHEN 'pending' THEN now() + interval '1 day' ELSE 'epoch' END, '', '', now(), CASE status WHEN 'pending' THEN 'epoch' ELSE now() END
 		FROM (SELECT e.tenant, e.id AS event, e.type, s.id AS subscription, s.nth,
-			CASE row_number() OVER (ORDER BY e.id, s.nth) % 199 WHEN 0 THEN 'dead' WHEN 1 THEN 'pending' ELSE 'delivered' END AS status
+			CASE WHEN row_number() OVER (ORDER BY e.id, s.nth) % 199 = 0 THEN 'dead' WHEN s.nth = cardinality($1) THEN 'pending' ELSE 'delivered' END AS status
 			FROM events AS e CROSS JOIN unnest($1::text[]::uuid[]) WITH ORDINALITY AS s (id, nth)) AS all_of_them
 		ORDER BY event, nth`
 	fillAttempts = `INSERT INTO attempts (tenant, delivery, id, at, status, took, reply, error)
@@ -168,8 +170,16 @@ func (h *history) round(ctx context.Context, repeat int) (names []string, err er
 	if err != nil {
 		return nil, err
 	}
+	const due = "what is due, of a receiver that is down"
+	err = h.time(due, func() error {
+		_, err := h.store.DueFor(ctx, subscription.Key{Tenant: record.DefaultTenant, ID: h.hooks[len(h.hooks)-1].ID}, 16, nil)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
 	replay := fmt.Sprintf("a replay of %d events", replayedAtOnce)
-	return append(names, sweep, replay), h.time(replay, func() error { return h.replay(ctx, repeat) })
+	return append(names, sweep, due, replay), h.time(replay, func() error { return h.replay(ctx, repeat) })
 }
 
 // time notes how long do takes.

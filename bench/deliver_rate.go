@@ -60,10 +60,7 @@ func (b *bench) measureDeliverRate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := h.remove(ctx); err != nil {
-		return err
-	}
-	if h, err = s.subscribe(ctx, "default", "0s", 0); err != nil {
+	if err := call(ctx, http.MethodPatch, h.at(""), "application/json", []byte(`{"max_in_flight":10}`), nil); err != nil {
 		return err
 	}
 	few, err := h.rate(ctx, b.deliveries)
