@@ -97,7 +97,7 @@ func (s *Store) Release(ctx context.Context, key subscription.Key, owner string,
 			return err
 		}
 		result, err := tx.ExecContext(ctx, "UPDATE dispatches SET owner = '', paced_until = $4 WHERE tenant = $1 AND subscription = $2 AND owner = $3"+
-			" AND NOT EXISTS (SELECT 1 FROM deliveries WHERE tenant = $1 AND subscription = $2 AND status = 'pending' AND next_at <= "+s.dialect.now(0)+")",
+			" AND NOT EXISTS (SELECT 1 FROM deliveries WHERE tenant = $1 AND subscription = $2 AND status = 'pending' AND next_at <= "+s.once(0)+")",
 			key.Tenant, key.ID, owner, s.dialect.at(now.Add(pause)))
 		if err != nil {
 			return err
@@ -154,10 +154,18 @@ func (s *Store) DueFor(ctx context.Context, key subscription.Key, limit int, exc
 	return found, nil
 }
 
+// once is the database's time as a bound of an index: a clock that is read for
+// each row makes the database pass over all that is due later.
+func (s *Store) once(ahead int) string { return "(SELECT " + s.dialect.now(ahead) + ")" }
+
+func (s *Store) dueStatement() string {
+	return "SELECT id FROM deliveries" + s.dialect.by("deliveries_due") +
+		" WHERE tenant = $1 AND subscription = $2 AND status = 'pending' AND next_at <= " + s.once(0) +
+		" ORDER BY next_at, id LIMIT $3"
+}
+
 func (s *Store) dueIDs(ctx context.Context, key subscription.Key, limit int) (ids []string, err error) {
-	rows, err := s.reads.QueryContext(ctx, "SELECT id FROM deliveries"+s.dialect.by("deliveries_due")+
-		" WHERE tenant = $1 AND subscription = $2 AND status = 'pending' AND next_at <= "+s.dialect.now(0)+
-		" ORDER BY next_at, id LIMIT $3", key.Tenant, key.ID, limit)
+	rows, err := s.reads.QueryContext(ctx, s.dueStatement(), key.Tenant, key.ID, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -282,7 +290,7 @@ func (s *Store) Overdue(ctx context.Context) (keys []subscription.Key, err error
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	rows, err := s.reads.QueryContext(ctx, "SELECT p.tenant, p.subscription FROM dispatches AS p WHERE (p.owner = '' OR p.lease_until < "+s.dialect.now(0)+
-		") AND ("+pendingOf+" AND d.next_at <= "+s.dialect.now(-1)+") OR "+pendingOf+") AND NOT EXISTS"+
+		") AND ("+pendingOf+" AND d.next_at <= "+s.once(-1)+") OR "+pendingOf+") AND NOT EXISTS"+
 		" (SELECT 1 FROM subscriptions AS s WHERE s.tenant = p.tenant AND s.id = p.subscription AND s.enabled))")
 	if err != nil {
 		return nil, unavailable(err)
