@@ -134,7 +134,7 @@ func (s *Store) DueFor(ctx context.Context, key subscription.Key, limit int, exc
 		pluck(ids, "id", "uuid", func(id *string) string { return *id }),
 	}
 	statement := selectDeliveries + ", events.body FROM v JOIN deliveries ON deliveries.tenant = v.tenant AND deliveries.id = v.id" +
-		" JOIN events ON events.tenant = deliveries.tenant AND events.id = deliveries.event WHERE deliveries.status = 'pending'"
+		" JOIN events ON events.tenant = deliveries.tenant AND events.id = deliveries.event WHERE " + stillPending
 	place := make(map[string]int, len(ids))
 	for i, id := range ids {
 		place[id] = i
@@ -219,9 +219,14 @@ func (s *Store) RecordAttempts(ctx context.Context, tried []Tried, failing []Fai
 	})
 }
 
+// stillPending is a condition on deliveries that are found by their IDs. Written so,
+// no index of what is pending serves it: as long as their statistics are old,
+// PostgreSQL would rather read one of those to its end, for each ID.
+const stillPending = "deliveries.status || '' = 'pending'"
+
 const recordOutcomes = `UPDATE deliveries SET status = v.status, tries = v.tries + 1, attempts = v.attempts + 1, next_at = v.next_at,
 	error = v.error, progress = v.progress, finished_at = v.finished_at
-	FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status = 'pending'
+	FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND ` + stillPending + `
 	AND deliveries.generation = v.generation AND deliveries.attempts = v.attempts`
 
 func attemptColumns(in []Tried) []column {

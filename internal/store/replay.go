@@ -91,7 +91,8 @@ func firstID(t time.Time) string {
 
 // dead renews some dead deliveries, and says whether there may be more.
 func (r *replay) dead(ctx context.Context, tx *sql.Tx, _ *subscription.Subscription) (int64, bool, error) {
-	result, err := tx.ExecContext(ctx, "UPDATE deliveries SET "+r.renewed("$7")+" WHERE tenant = $1 AND id IN (SELECT id"+deadBetween+" LIMIT $6)",
+	result, err := tx.ExecContext(ctx, "WITH chosen AS MATERIALIZED (SELECT id"+deadBetween+" LIMIT $6) UPDATE deliveries SET "+r.renewed("$7")+
+		" FROM chosen WHERE deliveries.tenant = $1 AND deliveries.id = chosen.id",
 		r.key.Tenant, r.low, r.high, r.key.ID, r.made, replayAtOnce, r.dialect.at(never))
 	if err != nil {
 		return 0, false, err

@@ -229,9 +229,9 @@ func (s *Store) CancelPending(ctx context.Context, key subscription.Key) (cancel
 }
 
 func (s *Store) cancelPending(ctx context.Context, tx *sql.Tx, key subscription.Key) (int64, error) {
-	result, err := tx.ExecContext(ctx, `UPDATE deliveries SET status = 'canceled', next_at = $1, finished_at = `+s.dialect.now(0)+`
-		WHERE tenant = $2 AND id IN (SELECT id FROM deliveries WHERE tenant = $2 AND subscription = $3 AND status = 'pending' LIMIT $4)
-		AND status = 'pending'`, s.dialect.at(never), key.Tenant, key.ID, cancelAtOnce)
+	result, err := tx.ExecContext(ctx, `WITH chosen AS MATERIALIZED (SELECT id FROM deliveries WHERE tenant = $2 AND subscription = $3 AND status = 'pending' LIMIT $4)
+		UPDATE deliveries SET status = 'canceled', next_at = $1, finished_at = `+s.dialect.now(0)+`
+		FROM chosen WHERE deliveries.tenant = $2 AND deliveries.id = chosen.id AND `+stillPending, s.dialect.at(never), key.Tenant, key.ID, cancelAtOnce)
 	if err != nil {
 		return 0, err
 	}
