@@ -291,25 +291,12 @@ func (s *Store) Tidy(ctx context.Context) error {
 // Overdue returns the subscriptions that somebody should look after, though
 // nobody does: a delivery has been due for a second, or is still pending though
 // the subscription is disabled or deleted.
-func (s *Store) Overdue(ctx context.Context) (keys []subscription.Key, err error) {
+func (s *Store) Overdue(ctx context.Context) ([]subscription.Key, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := s.reads.QueryContext(ctx, "SELECT p.tenant, p.subscription FROM dispatches AS p WHERE (p.owner = '' OR p.lease_until < "+s.dialect.now(0)+
+	return readKeys(ctx, s.reads, "SELECT p.tenant, p.subscription FROM dispatches AS p WHERE (p.owner = '' OR p.lease_until < "+s.dialect.now(0)+
 		") AND ("+pendingOf+" AND d.next_at <= "+s.once(-1)+") OR "+pendingOf+") AND NOT EXISTS"+
 		" (SELECT 1 FROM subscriptions AS s WHERE s.tenant = p.tenant AND s.id = p.subscription AND s.enabled))")
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	err = eachRow(rows, func(rows *sql.Rows) error {
-		var k subscription.Key
-		err := rows.Scan(&k.Tenant, &k.ID)
-		keys = append(keys, k)
-		return err
-	})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	return keys, nil
 }
 
 // Disable disables a subscription, for the reason given, unless that was done
@@ -361,19 +348,23 @@ func (s *Store) announceNotice(ctx context.Context, tx *sql.Tx, about *subscript
 }
 
 // Abandon gives up all leases of owner, whatever is due, and returns whose.
-func (s *Store) Abandon(ctx context.Context, owner string) (keys []subscription.Key, err error) {
+func (s *Store) Abandon(ctx context.Context, owner string) ([]subscription.Key, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	rows, err := s.writes.QueryContext(ctx, "UPDATE dispatches SET owner = '' WHERE owner = $1 RETURNING tenant, subscription", owner)
-	if err != nil {
-		return nil, unavailable(err)
+	return readKeys(ctx, s.writes, "UPDATE dispatches SET owner = '' WHERE owner = $1 RETURNING tenant, subscription", owner)
+}
+
+// readKeys returns the subscriptions that statement names.
+func readKeys(ctx context.Context, db *sql.DB, statement string, args ...any) (keys []subscription.Key, err error) {
+	rows, err := db.QueryContext(ctx, statement, args...)
+	if err == nil {
+		err = eachRow(rows, func(rows *sql.Rows) error {
+			var k subscription.Key
+			err := rows.Scan(&k.Tenant, &k.ID)
+			keys = append(keys, k)
+			return err
+		})
 	}
-	err = eachRow(rows, func(rows *sql.Rows) error {
-		var k subscription.Key
-		err := rows.Scan(&k.Tenant, &k.ID)
-		keys = append(keys, k)
-		return err
-	})
 	if err != nil {
 		return nil, unavailable(err)
 	}
