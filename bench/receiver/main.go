@@ -27,18 +27,18 @@ import (
 )
 
 func main() {
-	if err := run(); err != nil {
+	listen := flag.String("listen", "127.0.0.1:0", "host:port")
+	flag.Parse()
+	if err := run(*listen); err != nil {
 		fmt.Fprintln(os.Stderr, "receiver:", err)
 		os.Exit(1)
 	}
 }
 
-func run() error {
-	listen := flag.String("listen", "127.0.0.1:0", "host:port")
-	flag.Parse()
+func run(listen string) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	listener, err := net.Listen("tcp", *listen)
+	listener, err := net.Listen("tcp", listen)
 	if err != nil {
 		return err
 	}

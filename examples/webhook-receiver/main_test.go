@@ -111,7 +111,7 @@ func TestRecent_ForgetsTheOldest(t *testing.T) {
 	t.Parallel()
 	s := newRecent(3)
 	var fresh []bool
-	for _, id := range strings.Fields("a b a c d b a") { // d pushes a out, which then pushes b out
+	for id := range strings.FieldsSeq("a b a c d b a") { // d pushes a out, which then pushes b out
 		fresh = append(fresh, s.add(id))
 	}
 	if got := fmt.Sprint(fresh); got != "[true true false true true false true]" || len(s.known) != 3 {
