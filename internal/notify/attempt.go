@@ -74,10 +74,10 @@ func (s *session) judge(r *Result, begun time.Time) (failing *store.Failing, dis
 	switch {
 	case r.OK && !s.failing.IsZero():
 		s.failing = time.Time{}
-		failing = &store.Failing{Key: s.key}
+		failing = &store.Failing{Key: s.key, Owner: s.id}
 	case !r.OK && s.failing.IsZero():
 		s.failing = begun
-		failing = &store.Failing{Key: s.key, Since: begun}
+		failing = &store.Failing{Key: s.key, Owner: s.id, Since: begun}
 	}
 	switch {
 	case r.Gone:

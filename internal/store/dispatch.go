@@ -187,9 +187,10 @@ type Tried struct {
 }
 
 // Failing is since when all attempts for a subscription have failed; zero: since
-// never.
+// never. Owner, who found out, must have the lease for it to count.
 type Failing struct {
 	subscription.Key
+	Owner string
 	Since time.Time
 }
 
@@ -212,9 +213,11 @@ func (s *Store) RecordAttempts(ctx context.Context, tried []Tried, failing []Fai
 		input = []column{
 			pluck(failing, "tenant", "text", func(f *Failing) string { return f.Tenant }),
 			pluck(failing, "id", "uuid", func(f *Failing) string { return f.ID }),
+			pluck(failing, "owner", "text", func(f *Failing) string { return f.Owner }),
 			pluck(failing, "since", "timestamptz", func(f *Failing) time.Time { return orNever(f.Since) }),
 		}
-		_, err = s.dialect.exec(ctx, tx, input, "UPDATE dispatches SET failing_since = v.since FROM v WHERE dispatches.tenant = v.tenant AND dispatches.subscription = v.id")
+		_, err = s.dialect.exec(ctx, tx, input, "UPDATE dispatches SET failing_since = v.since FROM v"+
+			" WHERE dispatches.tenant = v.tenant AND dispatches.subscription = v.id AND dispatches.owner = v.owner")
 		return err
 	})
 }

@@ -28,6 +28,7 @@ var notifyTests = map[string]func(*testing.T, *store.Store){
 	"Dispatch_HasOneOwner":                        testOneOwner,
 	"Dispatch_IsNotReleasedWhileSomethingIsDue":   testRelease,
 	"Attempts_AreRecordedOnce":                    testAttempts,
+	"Failing_IsTheOwnersToSay":                    testFailing,
 	"Delivery_IsRetried":                          testRetry,
 	"Replay_OfDead":                               testReplayDead,
 	"Replay_OfAll":                                testReplayAll,
@@ -337,6 +338,31 @@ func testAttempts(t *testing.T, s *store.Store) {
 	}
 	if a := attempts[0]; a.Status != 500 || a.Took != 1234*time.Microsecond || string(a.Reply) != "a\uFFFDb\uFFFD" || !a.At.Equal(storedAt) {
 		t.Errorf("attempt: %+v", a)
+	}
+}
+
+func testFailing(t *testing.T, s *store.Store) {
+	c := &clock{}
+	sub := subscribe(t, s, "*")
+	apply(t, s, c.create("messages", body(1)))
+	if _, err := s.Acquire(t.Context(), sub.Key, "a"); err != nil {
+		t.Fatal(err)
+	}
+	d := due(t, s, sub.Key)[0].Delivery
+	for _, step := range []struct {
+		owner       string
+		since, want time.Time
+	}{{"b", storedAt, time.Time{}}, {"a", storedAt, storedAt}, {"b", time.Time{}, storedAt}, {"a", time.Time{}, time.Time{}}} {
+		a := subscription.Attempt{ID: uuid.NewString(), Tenant: d.Tenant, Delivery: d.ID, At: storedAt}
+		err := s.RecordAttempts(t.Context(), []store.Tried{{Delivery: d, Attempt: a, Status: subscription.Pending}},
+			[]store.Failing{{Key: sub.Key, Owner: step.owner, Since: step.since}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := s.Acquire(t.Context(), sub.Key, "a")
+		if err != nil || !got.FailingSince.Equal(step.want) {
+			t.Errorf("%s says since %v: %+v, %v; want %v", step.owner, step.since, got, err, step.want)
+		}
 	}
 }
 
