@@ -243,8 +243,8 @@ func startWaybill(t *testing.T) (api string) {
 		}
 	})
 	api = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
-	testenv.Eventually(t, 30*time.Second, "waybill answers", func() error {
-		return call(t.Context(), http.MethodGet, api+"/api", nil, nil)
+	testenv.Eventually(t, 30*time.Second, "waybill is ready", func() error {
+		return call(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]), nil, nil)
 	})
 	return api
 }
