@@ -195,8 +195,9 @@ type Failing struct {
 }
 
 // RecordAttempts stores attempts and what becomes of their deliveries, in one
-// transaction. A delivery that meanwhile was canceled, replayed or tried by
-// somebody else keeps what it has; the attempt is stored all the same.
+// transaction. A delivery that meanwhile was replayed or tried by somebody else
+// keeps what it has, and one that was canceled stays so unless the attempt
+// succeeded; the attempt is stored all the same.
 func (s *Store) RecordAttempts(ctx context.Context, tried []Tried, failing []Failing) error {
 	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		input := attemptColumns(tried)
@@ -227,10 +228,16 @@ func (s *Store) RecordAttempts(ctx context.Context, tried []Tried, failing []Fai
 // PostgreSQL would rather read one of those to its end, for each ID.
 const stillPending = "deliveries.status || '' = 'pending'"
 
-const recordOutcomes = `UPDATE deliveries SET status = v.status, tries = v.tries + 1, attempts = v.attempts + 1, next_at = v.next_at,
-	error = v.error, progress = v.progress, finished_at = v.finished_at
-	FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND ` + stillPending + `
+// recordOutcomes lets an attempt count that was under way when its delivery was
+// canceled: if it succeeded, the event was delivered.
+const recordOutcomes = `UPDATE deliveries SET tries = v.tries + 1, attempts = v.attempts + 1, error = v.error, progress = v.progress,
+	status = CASE WHEN ` + staysCanceled + ` THEN deliveries.status ELSE v.status END,
+	next_at = CASE WHEN ` + staysCanceled + ` THEN deliveries.next_at ELSE v.next_at END,
+	finished_at = CASE WHEN ` + staysCanceled + ` THEN deliveries.finished_at ELSE v.finished_at END
+	FROM v WHERE deliveries.tenant = v.tenant AND deliveries.id = v.id AND deliveries.status || '' IN ('pending', 'canceled')
 	AND deliveries.generation = v.generation AND deliveries.attempts = v.attempts`
+
+const staysCanceled = "deliveries.status = 'canceled' AND v.status <> 'delivered'"
 
 func attemptColumns(in []Tried) []column {
 	return []column{

@@ -232,15 +232,20 @@ func testCanceled(t *testing.T, s *store.Store) {
 		if len(got) != 1 || got[0].Status != subscription.Canceled || !got[0].NextAt.IsZero() || got[0].FinishedAt.IsZero() {
 			t.Errorf("%s: %+v, want one canceled", name, got)
 		}
-		tried(t, s, got[0], subscription.Delivered, 0) // it was under way
-		if again := deliveries(t, s, store.DeliveryQuery{Subscription: sub.ID}); again[0].Status != subscription.Canceled {
-			t.Errorf("%s: a canceled delivery became %s", name, again[0].Status)
+		tried(t, s, got[0], subscription.Pending, time.Hour) // it was under way, and failed
+		again := deliveries(t, s, store.DeliveryQuery{Subscription: sub.ID})[0]
+		if again.Status != subscription.Canceled || again.Attempts != 1 || !again.NextAt.IsZero() || !again.FinishedAt.Equal(got[0].FinishedAt) {
+			t.Errorf("%s: a canceled delivery became %+v", name, again)
 		}
 		if _, err := s.RetryDelivery(t.Context(), sub.Tenant, got[0].ID); fault.KindOf(err) != fault.Conflict {
 			t.Errorf("%s: RetryDelivery = %v, want Conflict", name, err)
 		}
 		if n, err := s.CancelPending(t.Context(), sub.Key); n != 0 || err != nil {
 			t.Errorf("%s: CancelPending = %d, %v", name, n, err)
+		}
+		tried(t, s, again, subscription.Delivered, 0) // it was under way, and the receiver has it
+		if last := deliveries(t, s, store.DeliveryQuery{Subscription: sub.ID})[0]; last.Status != subscription.Delivered || last.Attempts != 2 {
+			t.Errorf("%s: a delivery that succeeded is %+v", name, last)
 		}
 	}
 }
