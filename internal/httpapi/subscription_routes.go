@@ -46,7 +46,7 @@ func (a *API) routeSubscriptions() error {
 	change := subscriptionOperation(http.MethodPatch, one, "patch-subscription", "Change a subscription by an RFC 7396 merge patch")
 	change.Description = "A channel of another type replaces the whole channel."
 	change.RequestBody = body(map[string]*huma.Schema{typePatch: patch, typeJSON: patch})
-	change.Responses = a.answers(http.StatusOK, jsonAnswer("The subscription", view), append(actionFaults, fault.Conflict)...)
+	change.Responses = a.answers(http.StatusOK, jsonAnswer("The subscription, and the secret of a webhook that was another channel", revealed), append(actionFaults, fault.Conflict)...)
 	a.route(change, a.patchSubscription)
 
 	remove := subscriptionOperation(http.MethodDelete, one, "delete-subscription", "Unsubscribe; what is pending is canceled")

@@ -265,3 +265,25 @@ func TestSubscriptions_UnknownIDs(t *testing.T) {
 		t.Errorf("woken: %s", got)
 	}
 }
+
+// Whoever changes the channel is told the secret that the new one signs with.
+func TestSubscriptions_AnotherChannelShowsItsSecret(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	made := s.subscribed(hook("x"))
+	at := "/api/subscriptions/" + made.ID
+	for _, step := range []struct {
+		patch  string
+		secret bool
+	}{
+		{`{"channel":{"type":"email","to":["a@example.com"]}}`, false},
+		{`{"channel":{"type":"webhook","url":"https://example.com/y"}}`, true},
+		{`{"channel":{"url":"https://example.com/z"}}`, false}, // it has the secret that was shown
+	} {
+		var got subscribed
+		s.patch(at, step.patch).want(200).into(&got)
+		if (got.Secret != "") != step.secret {
+			t.Errorf("%s: secret %q", step.patch, got.Secret)
+		}
+	}
+}

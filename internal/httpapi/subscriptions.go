@@ -131,13 +131,22 @@ func (a *API) patchSubscription(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	var before subscription.Channel
 	s, err := a.changeOutside(r.Context(), key, func(s *subscription.Subscription) error {
+		before = s.Channel
 		return a.change(r.Context(), s, patch)
 	})
 	if err != nil {
 		return err
 	}
-	return a.answerSubscription(x, s)
+	if s.Channel == before {
+		return a.answerSubscription(x, s)
+	}
+	v, err := a.revealedView(s) // the new channel may have a secret of its own
+	if err != nil {
+		return err
+	}
+	return writeJSON(x, http.StatusOK, v)
 }
 
 // mostRaces is how often a change begins anew because another one was faster.

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/notify"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/subscription"
@@ -211,6 +212,24 @@ func TestDispatcher_HoldsLimitsAcrossWorkers(t *testing.T) {
 	if n := len(w.messages(limited)) + len(w.messages(paced)); n != 120 {
 		t.Errorf("%d attempts, want 120", n)
 	}
+}
+
+func TestDispatcher_ARateThatIsLiftedHoldsNothingUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	key := w.subscribe(answers(good), rate(1, time.Hour))
+	d := w.dispatcher(notify.Options{})
+	w.write("messages", 3)
+	d.Poke(key)
+	w.awaits(key, subscription.Delivered, 1)
+	_, err := w.store.UpdateSubscription(t.Context(), key, func(s *subscription.Subscription) error {
+		s.Rate, s.UpdatedAt = collection.Rate{}, time.Now()
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.awaits(key, subscription.Delivered, 3)
 }
 
 func TestDispatcher_HangingReceiversLeaveSlotsToOthers(t *testing.T) {

@@ -286,24 +286,34 @@ func (s *session) launch() (wait time.Duration) {
 		if now.After(s.validUntil) {
 			return 0
 		}
+		interval := s.interval()
+		if latest := now.Add(interval); s.pacedTo.After(latest) {
+			s.pacedTo = latest // the rate was raised or lifted since
+		}
 		if wait := s.pacedTo.Sub(now); wait > 0 {
 			return wait
 		}
 		if !s.slots.take(s, s.sending) {
 			return 0
 		}
-		if rate := s.settings.Rate; rate.N > 0 {
-			if earliest := now.Add(-burst); s.pacedTo.Before(earliest) {
-				s.pacedTo = earliest
-			}
-			s.pacedTo = s.pacedTo.Add(rate.Per / time.Duration(rate.N))
+		if earliest := now.Add(-burst); s.pacedTo.Before(earliest) {
+			s.pacedTo = earliest
 		}
+		s.pacedTo = s.pacedTo.Add(interval)
 		d, settings, sender := s.ahead[0], s.settings, s.sender
 		s.ahead = s.ahead[1:]
 		s.sending++
 		s.running.Go(func() { s.attempt(settings, sender, &d) })
 	}
 	return 0
+}
+
+// interval is the time between two attempts that the rate asks for; 0 without one.
+func (s *session) interval() time.Duration {
+	if s.settings.Rate.N == 0 {
+		return 0
+	}
+	return s.settings.Rate.Per / time.Duration(s.settings.Rate.N)
 }
 
 // idle says that nothing is in hand, nor known to be due.

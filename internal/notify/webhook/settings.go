@@ -18,9 +18,9 @@ const (
 	mask = "***"
 	// overlap is how long a secret signs on after it was replaced.
 	overlap = 24 * time.Hour
-	// mostSecrets bounds the signature header of a subscription that is rotated
-	// over and over: beyond it the oldest goes early.
-	mostSecrets = 8
+	// mostSecrets sign at once: the contract's two. Who rotates again before the day
+	// is over ends the oldest: it may be the one that leaked.
+	mostSecrets = 2
 	// secretBytes is the size of a new secret; Standard Webhooks asks for 24 to 64.
 	secretBytes  = 32
 	secretPrefix = "whsec_"
