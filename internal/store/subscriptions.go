@@ -35,22 +35,30 @@ func (s *Store) controlled(ctx context.Context, change func(context.Context, *sq
 }
 
 // transact runs f in a transaction of its own. Errors that are not faults become
-// StoreUnavailable.
+// StoreUnavailable. A connection that died unnoticed in the pool is found out by
+// the first statement: as long as nothing was committed, that is tried once more.
 func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
-	err := func() error {
-		tx, err := s.dialect.begin(ctx, s.writes)
-		if err != nil {
-			return err
-		}
-		defer func() { _ = tx.Rollback() }() // does nothing after the commit
-		if err := f(ctx, tx); err != nil {
-			return err
-		}
-		return tx.Commit()
-	}()
+	committing, err := s.transactOnce(ctx, f)
+	if !committing && Unavailable(err) && ctx.Err() == nil {
+		_, err = s.transactOnce(ctx, f)
+	}
 	return asFault(err)
+}
+
+// transactOnce also says whether it came to the commit: then nobody knows what an
+// error left behind.
+func (s *Store) transactOnce(ctx context.Context, f func(context.Context, *sql.Tx) error) (committing bool, err error) {
+	tx, err := s.dialect.begin(ctx, s.writes)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = tx.Rollback() }() // does nothing after the commit
+	if err := f(ctx, tx); err != nil {
+		return false, err
+	}
+	return true, tx.Commit()
 }
 
 // asFault leaves faults alone; any other error of the database is StoreUnavailable.
