@@ -37,7 +37,7 @@ func (a *API) finishOpenAPI() error {
 	if err != nil {
 		return fmt.Errorf("openapi: %w", err)
 	}
-	a.spec = text
+	a.spec = slices.Clip(text) // what is appended to it for an answer must not be shared
 	return nil
 }
 

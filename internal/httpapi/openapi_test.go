@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -226,4 +227,24 @@ func checkNotifying(s *service, check func(string, *answer), answered func(path,
 	s.notify.attempted(s.t, id, subscription.Dead, subscription.Attempt{At: time.Now(), Error: "no answer"})
 	check(answered(deliveries+"/{id}", "get", "200"), s.get(deliveries+"/"+id).want(200))
 	check(answered(deliveries+"/{id}/retry", "post", "202"), s.act(deliveries+"/"+id+"/retry").want(202))
+}
+
+// The document is one for all requests; under the race detector this finds who writes to it.
+func TestOpenAPI_IsServedToManyAtOnce(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	var all sync.WaitGroup
+	for range 16 {
+		all.Go(func() {
+			answer, err := s.client.Get(s.url + "/openapi.json")
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			if err := answer.Body.Close(); err != nil || answer.StatusCode != 200 {
+				t.Errorf("%d, %v", answer.StatusCode, err)
+			}
+		})
+	}
+	all.Wait()
 }
