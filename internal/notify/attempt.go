@@ -33,7 +33,7 @@ func (s *session) attempt(settings *subscription.Subscription, sender Sender, d 
 		tried: store.Tried{
 			Delivery: d.Delivery, Status: status, Delay: delay, Progress: result.Progress,
 			Attempt: subscription.Attempt{
-				ID: attemptID(), Tenant: d.Tenant, Delivery: d.ID, At: begun.UTC(), Status: result.Status,
+				ID: uuid.Must(uuid.NewV7()).String(), Tenant: d.Tenant, Delivery: d.ID, At: begun.UTC(), Status: result.Status,
 				Took: took, Reply: result.Reply[:min(len(result.Reply), MaxReply)], Error: result.Error,
 			},
 		},
@@ -147,14 +147,5 @@ func DisabledNotice(sub *subscription.Subscription) subscription.Event {
 		Type   subscription.Channel `json:"channel"`
 		Reason string               `json:"reason"`
 	}{sub.ID, sub.Name, sub.Channel, sub.Reason})
-	return subscription.Notice(sub.Tenant, attemptID(), subscription.TypeDisabled, sub.DisabledAt, data)
-}
-
-// attemptID draws a UUIDv7.
-func attemptID() string {
-	id, err := uuid.NewV7()
-	if err != nil {
-		panic(err) // the system has no randomness
-	}
-	return id.String()
+	return subscription.Notice(sub.Tenant, uuid.Must(uuid.NewV7()).String(), subscription.TypeDisabled, sub.DisabledAt, data)
 }

@@ -49,6 +49,13 @@ func (s *Store) wanted(ctx context.Context, tx *sql.Tx) (*subscription.Index, ti
 	return index, now.Time, nil
 }
 
+// clock is the database's time, which all workers go by.
+func (s *Store) clock(ctx context.Context, tx *sql.Tx) (time.Time, error) {
+	var now instant
+	err := tx.QueryRowContext(ctx, "SELECT "+s.dialect.now(0)).Scan(&now)
+	return now.Time, err
+}
+
 // announceOutcomes stores the events that somebody wants, with a delivery for
 // each enabled subscription that does, whose IDs it notes in the outcomes. The
 // event is also kept for a disabled one: it can be replayed.
@@ -80,12 +87,8 @@ func (s *Store) announceOutcomes(ctx context.Context, tx *sql.Tx, outcomes []rec
 
 // newDelivery is due at once. IDs of deliveries are drawn in order.
 func newDelivery(e *subscription.Event, to string, createdAt, dueAt time.Time) subscription.Delivery {
-	id, err := uuid.NewV7()
-	if err != nil {
-		panic(err) // the system has no randomness
-	}
 	return subscription.Delivery{
-		ID: id.String(), Tenant: e.Tenant, Subscription: to, Event: e.ID, Type: e.Type,
+		ID: uuid.Must(uuid.NewV7()).String(), Tenant: e.Tenant, Subscription: to, Event: e.ID, Type: e.Type,
 		Status: subscription.Pending, Generation: 1, NextAt: dueAt, CreatedAt: createdAt,
 	}
 }

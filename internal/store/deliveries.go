@@ -176,11 +176,11 @@ func (s *Store) Announce(ctx context.Context, e *subscription.Event, to subscrip
 		if _, err := s.mustDeliver(ctx, tx, to); err != nil {
 			return err
 		}
-		var now instant
-		if err := tx.QueryRowContext(ctx, "SELECT "+s.dialect.now(0)).Scan(&now); err != nil {
+		now, err := s.clock(ctx, tx)
+		if err != nil {
 			return err
 		}
-		d := newDelivery(e, to.ID, now.Time, now.Time)
+		d := newDelivery(e, to.ID, now, now)
 		made = &d
 		return s.insertEvents(ctx, tx, []subscription.Event{*e}, []subscription.Delivery{d})
 	})

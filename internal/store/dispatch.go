@@ -62,6 +62,7 @@ func (s *Store) Acquire(ctx context.Context, key subscription.Key, owner string)
 // still has.
 func (s *Store) Renew(ctx context.Context, owner string, keys []subscription.Key) (held []subscription.Key, err error) {
 	err = s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		held = nil
 		input := []column{
 			pluck(keys, "tenant", "text", func(k *subscription.Key) string { return k.Tenant }),
 			pluck(keys, "id", "uuid", func(k *subscription.Key) string { return k.ID }),
@@ -254,15 +255,9 @@ func attemptColumns(in []Tried) []column {
 
 // outcomeColumns reckons times by the database's clock.
 func (s *Store) outcomeColumns(ctx context.Context, tx *sql.Tx, in []Tried) ([]column, error) {
-	var now instant
-	if err := tx.QueryRowContext(ctx, "SELECT "+s.dialect.now(0)).Scan(&now); err != nil {
+	now, err := s.clock(ctx, tx)
+	if err != nil {
 		return nil, err
-	}
-	times := func(pending bool, delay time.Duration) (next, finished time.Time) {
-		if pending {
-			return now.Add(delay).Truncate(time.Microsecond), never
-		}
-		return never, now.Time
 	}
 	return []column{
 		pluck(in, "tenant", "text", func(t *Tried) string { return t.Delivery.Tenant }),
@@ -274,12 +269,16 @@ func (s *Store) outcomeColumns(ctx context.Context, tx *sql.Tx, in []Tried) ([]c
 		pluck(in, "error", "text", func(t *Tried) string { return legible(t.Attempt.Error) }),
 		pluck(in, "progress", "text", func(t *Tried) string { return legible(t.Progress) }),
 		pluck(in, "next_at", "timestamptz", func(t *Tried) time.Time {
-			next, _ := times(t.Status == subscription.Pending, t.Delay)
-			return next
+			if t.Status == subscription.Pending {
+				return orNever(now.Add(t.Delay))
+			}
+			return never
 		}),
 		pluck(in, "finished_at", "timestamptz", func(t *Tried) time.Time {
-			_, finished := times(t.Status == subscription.Pending, t.Delay)
-			return finished
+			if t.Status == subscription.Pending {
+				return never
+			}
+			return now
 		}),
 	}, nil
 }
@@ -343,15 +342,15 @@ func (s *Store) announceNotice(ctx context.Context, tx *sql.Tx, about *subscript
 	if err != nil {
 		return nil, err
 	}
-	var now instant
-	if err := tx.QueryRowContext(ctx, "SELECT "+s.dialect.now(0)).Scan(&now); err != nil {
+	now, err := s.clock(ctx, tx)
+	if err != nil {
 		return nil, err
 	}
 	var deliveries []subscription.Delivery
 	for i := range all {
 		if to := &all[i]; to.Enabled && to.ID != about.ID && to.Wants(&e) {
 			told = append(told, to.Key)
-			deliveries = append(deliveries, newDelivery(&e, to.ID, now.Time, now.Time))
+			deliveries = append(deliveries, newDelivery(&e, to.ID, now, now))
 		}
 	}
 	return told, s.insertEvents(ctx, tx, []subscription.Event{e}, deliveries)

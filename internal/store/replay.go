@@ -104,8 +104,8 @@ func (r *replay) dead(ctx context.Context, tx *sql.Tx, _ *subscription.Subscript
 // wanted makes or renews the deliveries of some events that the subscription
 // wants, and says whether there may be more.
 func (r *replay) wanted(ctx context.Context, tx *sql.Tx, sub *subscription.Subscription) (int64, bool, error) {
-	var now instant
-	if err := tx.QueryRowContext(ctx, "SELECT "+r.dialect.now(0)).Scan(&now); err != nil {
+	now, err := r.clock(ctx, tx)
+	if err != nil {
 		return 0, false, err
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT id, type, body"+eventsBetween+" ORDER BY id LIMIT $4", r.key.Tenant, r.low, r.high, replayAtOnce)
@@ -122,19 +122,21 @@ func (r *replay) wanted(ctx context.Context, tx *sql.Tx, sub *subscription.Subsc
 	if err != nil || len(events) == 0 {
 		return 0, false, err
 	}
-	more := len(events) == replayAtOnce
-	r.low = events[len(events)-1].ID
 	var deliveries []subscription.Delivery
 	for i := range events {
 		if sub.Wants(&events[i]) {
-			deliveries = append(deliveries, newDelivery(&events[i], sub.ID, now.Time, now.Time))
+			deliveries = append(deliveries, newDelivery(&events[i], sub.ID, now, now))
 		}
 	}
-	if len(deliveries) == 0 {
-		return 0, more, nil
+	var n int64
+	if len(deliveries) > 0 {
+		input := deliveryColumns(deliveries)
+		n, err = r.dialect.exec(ctx, tx, input, insertInto("deliveries", input)+" ON CONFLICT (tenant, event, subscription) DO UPDATE SET "+
+			r.renewed("excluded.finished_at")+" WHERE "+r.renewable())
+		if err != nil {
+			return 0, false, err
+		}
 	}
-	input := deliveryColumns(deliveries)
-	n, err := r.dialect.exec(ctx, tx, input, insertInto("deliveries", input)+" ON CONFLICT (tenant, event, subscription) DO UPDATE SET "+
-		r.renewed("excluded.finished_at")+" WHERE "+r.renewable())
-	return n, more, err
+	r.low = events[len(events)-1].ID // last: transact may run what failed once more
+	return n, len(events) == replayAtOnce, nil
 }

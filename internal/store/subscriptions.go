@@ -36,7 +36,8 @@ func (s *Store) controlled(ctx context.Context, change func(context.Context, *sq
 
 // transact runs f in a transaction of its own. Errors that are not faults become
 // StoreUnavailable. A connection that died unnoticed in the pool is found out by
-// the first statement: as long as nothing was committed, that is tried once more.
+// the first statement: as long as nothing was committed, f is run once more,
+// so it must bear that.
 func (s *Store) transact(ctx context.Context, f func(context.Context, *sql.Tx) error) error {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
