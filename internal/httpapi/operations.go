@@ -116,7 +116,7 @@ func (a *API) countedViews(ctx context.Context, operations ...record.Stored) ([]
 			keys = append(keys, record.OperationKey{Tenant: op.Key.Tenant, ID: op.ID})
 		}
 	}
-	if len(keys) == 0 || a.o.Subscriptions == nil {
+	if len(keys) == 0 {
 		return views, nil
 	}
 	counts, err := a.o.Subscriptions.DeliveryCounts(ctx, keys)

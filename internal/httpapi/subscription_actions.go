@@ -60,10 +60,6 @@ func (a *API) testSubscription(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	id, err := newID()
-	if err != nil {
-		return err
-	}
 	data, err := json.Marshal(struct {
 		Subscription string `json:"subscription"`
 		Name         string `json:"name"`
@@ -72,7 +68,7 @@ func (a *API) testSubscription(x *exchange, r *http.Request) error {
 	if err != nil {
 		return fmt.Errorf("encode the event: %w", err)
 	}
-	e := subscription.Notice(key.Tenant, id, subscription.TypeTest, now(), data)
+	e := subscription.Notice(key.Tenant, newID(), subscription.TypeTest, now(), data)
 	d, err := a.o.Subscriptions.Announce(r.Context(), &e, key)
 	if err != nil {
 		return err

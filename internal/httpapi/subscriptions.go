@@ -31,32 +31,22 @@ func subscriptionKey(r *http.Request) (subscription.Key, error) {
 	return subscription.Key{Tenant: record.DefaultTenant, ID: id}, nil
 }
 
+// newID returns a UUIDv7.
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
+
 // now is the time as the store keeps it.
 func now() time.Time { return time.Now().UTC().Truncate(time.Microsecond) }
-
-// newID returns a UUIDv7.
-func newID() (string, error) {
-	id, err := uuid.NewV7()
-	if err != nil {
-		return "", fmt.Errorf("draw an ID: %w", err)
-	}
-	return id.String(), nil
-}
 
 // createSubscription serves POST /api/subscriptions.
 func (a *API) createSubscription(x *exchange, r *http.Request) error {
 	if _, err := mediaType(r, typeJSON); err != nil {
 		return err
 	}
-	id, err := newID()
-	if err != nil {
-		return err
-	}
 	at := now()
 	s := &subscription.Subscription{
-		Key: subscription.Key{Tenant: record.DefaultTenant, ID: id}, Enabled: true, CreatedAt: at, UpdatedAt: at,
+		Key: subscription.Key{Tenant: record.DefaultTenant, ID: newID()}, Enabled: true, CreatedAt: at, UpdatedAt: at,
 	}
-	err = readBody(x, r, a.o.MaxBody, func(body []byte) error {
+	err := readBody(x, r, a.o.MaxBody, func(body []byte) error {
 		return a.fill(r.Context(), s, bytes.Clone(body)) // parts of it are kept
 	})
 	if err != nil {

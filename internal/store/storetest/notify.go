@@ -37,12 +37,8 @@ var notifyTests = map[string]func(*testing.T, *store.Store){
 }
 
 func newSubscription(events ...string) *subscription.Subscription {
-	id, err := uuid.NewV7()
-	if err != nil {
-		panic(err)
-	}
 	return &subscription.Subscription{
-		Key: subscription.Key{Tenant: record.DefaultTenant, ID: id.String()}, Name: "n", Events: events,
+		Key: subscription.Key{Tenant: record.DefaultTenant, ID: uuid.Must(uuid.NewV7()).String()}, Name: "n", Events: events,
 		Channel: subscription.Webhook, Target: []byte{0, 1, 0xff}, MaxInFlight: 10, Enabled: true, CreatedAt: storedAt, UpdatedAt: storedAt,
 	}
 }
@@ -86,12 +82,8 @@ func due(t testing.TB, s *store.Store, key subscription.Key) []store.Due {
 // tried records an attempt at d that ended so.
 func tried(t testing.TB, s *store.Store, d subscription.Delivery, status subscription.Status, delay time.Duration) {
 	t.Helper()
-	id, err := uuid.NewV7()
-	if err != nil {
-		t.Fatal(err)
-	}
-	a := subscription.Attempt{ID: id.String(), Tenant: d.Tenant, Delivery: d.ID, At: storedAt, Status: 500, Took: 1234 * time.Microsecond, Reply: []byte("a\x00b\xff"), Error: "answered 500"}
-	err = s.RecordAttempts(t.Context(), []store.Tried{{Delivery: d, Attempt: a, Status: status, Delay: delay, Progress: "p"}}, nil)
+	a := subscription.Attempt{ID: uuid.Must(uuid.NewV7()).String(), Tenant: d.Tenant, Delivery: d.ID, At: storedAt, Status: 500, Took: 1234 * time.Microsecond, Reply: []byte("a\x00b\xff"), Error: "answered 500"}
+	err := s.RecordAttempts(t.Context(), []store.Tried{{Delivery: d, Attempt: a, Status: status, Delay: delay, Progress: "p"}}, nil)
 	if err != nil {
 		t.Fatalf("RecordAttempts: %v", err)
 	}
