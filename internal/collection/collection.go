@@ -13,6 +13,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/waybill-dev/waybill/internal/principal"
 )
 
 //go:embed default.yaml
@@ -31,6 +33,23 @@ const (
 
 // Access says who may read and who may write. What a file leaves out is Member.
 type Access struct{ Read, Write Role }
+
+// MayRead says whether somebody of a role may read what owner created. id is
+// theirs, "" for anonymous, who owns nothing.
+func (a Access) MayRead(role principal.Role, id, owner string) bool {
+	return role.AtLeast(a.Read.Least()) && (a.Read != Owner || role.AtLeast(principal.Admin) || id == owner)
+}
+
+// Least returns the role that somebody must have at least, whoever owns what.
+func (r Role) Least() principal.Role {
+	switch r {
+	case Public:
+		return principal.Nobody
+	case Admin:
+		return principal.Admin
+	}
+	return principal.Member
+}
 
 // Rate is a limit of N in every Per (a second, a minute or an hour).
 type Rate struct {

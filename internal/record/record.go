@@ -53,6 +53,7 @@ type Operation struct {
 	IfMatch     int64  // the version that the record must have; 0: any
 	IfNoneMatch bool   // the record must not exist
 	Principal   string // who wrote it; "" for anonymous
+	Admin       bool   // it may touch what is others'
 	Reply       string // where the outcome is announced (Prefer: wait); "" for nowhere
 }
 
@@ -64,6 +65,7 @@ type Record struct {
 	Data      []byte
 	CreatedBy string // ID of the operation that created it: the order of lists
 	UpdatedBy string // ID of the last operation that took effect
+	Owner     string // the principal that created it; "" for anonymous
 }
 
 // CreatedAt is when the write that created the record was accepted, in UTC.
@@ -80,6 +82,7 @@ type Outcome struct {
 	Code      fault.Kind // why it failed
 	Detail    string
 	Created   bool     // the record did not exist before
+	Owner     string   // of the record; where there is none, who wrote
 	Late      bool     // it took effect after an operation with a higher ID
 	Record    *Record  // the record after it; for a delete, the last state; nil when Failed
 	Notify    []string // IDs of the subscriptions that its event is to be delivered to
@@ -96,6 +99,7 @@ type Stored struct {
 	Code       fault.Kind
 	Detail     string
 	Principal  string
+	Owner      string // of the record; of one that is not stored yet, who wrote
 	Attempts   int
 	AcceptedAt time.Time
 	StoredAt   time.Time
