@@ -3,6 +3,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -19,19 +20,24 @@ func main() {
 		<-ctx.Done()
 		stop() // a second Ctrl-C ends us at once
 	}()
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, os.Stderr))
 }
 
 const usage = `Usage: waybill <command>
 
 Commands:
   up        everything in one process, with nothing installed
+  keys      make, list and revoke API keys
+  users     make, list and change users
   version   print the version
 
 `
 
 // run runs the command that args name, and returns the exit status.
-func run(ctx context.Context, args, environment []string, out, errOut io.Writer) int {
+func run(ctx context.Context, args, environment []string, in io.Reader, out, errOut io.Writer) int {
+	if len(args) > 0 && (args[0] == "keys" || args[0] == "users") {
+		return manage(ctx, args, environment, in, out, errOut)
+	}
 	if len(args) != 1 {
 		fmt.Fprint(errOut, usage, "Settings (environment):\n", config.Usage())
 		return 2
@@ -48,6 +54,47 @@ func run(ctx context.Context, args, environment []string, out, errOut io.Writer)
 	}
 	fmt.Fprintf(errOut, "waybill: unknown command %q\n\n%s", args[0], usage)
 	return 2
+}
+
+// misuse is a command line that asks for nothing that there is.
+type misuse struct{ usage, reason string }
+
+func (m misuse) Error() string { return m.reason }
+
+func misused(usage, reason string) error { return misuse{usage, reason} }
+
+// manage runs the commands that work on the database alone.
+func manage(ctx context.Context, args, environment []string, in io.Reader, out, errOut io.Writer) int {
+	usage := map[string]string{"keys": keysUsage, "users": usersUsage}[args[0]]
+	if len(args) == 1 || args[1] == "help" || args[1] == "-h" || args[1] == "--help" {
+		fmt.Fprint(out, usage)
+		return 0
+	}
+	do, err := map[string]func([]string, io.Reader, io.Writer) (job, error){"keys": keys, "users": users}[args[0]](args[1:], in, out)
+	if err == nil {
+		err = withOperator(ctx, environment, errOut, do)
+	}
+	if wrong, ok := errors.AsType[misuse](err); ok {
+		if wrong.reason != "" {
+			fmt.Fprintf(errOut, "waybill %s: %s\n\n", args[0], wrong.reason)
+		}
+		fmt.Fprint(errOut, usage)
+		return 2
+	}
+	return app.Report(errOut, "waybill "+args[0], func() error { return err })
+}
+
+func withOperator(ctx context.Context, environment []string, errOut io.Writer, do job) (err error) {
+	c, log, err := app.Settings(append([]string{"WAYBILL_LOG_LEVEL=warn"}, environment...), errOut)
+	if err != nil {
+		return err
+	}
+	o, err := app.NewOperator(ctx, c, log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, o.Close()) }()
+	return do(ctx, o)
 }
 
 // up runs everything in one process. Its log has warnings alone unless the

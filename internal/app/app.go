@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/waybill-dev/waybill/internal/auth"
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/config"
 	"github.com/waybill-dev/waybill/internal/httpapi"
@@ -46,8 +47,10 @@ type App struct {
 	store       *store.Store
 	gate        *gate
 	redisState  redisState
-	drains      bool   // what was accepted is stored before the worker stops: nobody else would
-	durability  string // of the queue, where it is known beforehand; "" to ask Redis
+	auth        *auth.Service
+	seeded      chan struct{} // closed once the operator's key is there
+	drains      bool          // what was accepted is stored before the worker stops: nobody else would
+	durability  string        // of the queue, where it is known beforehand; "" to ask Redis
 
 	public, ops net.Listener
 	stops       []stop // run from the last to the first
@@ -72,7 +75,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{config: c, roles: roles, log: log, version: Version(), collections: collections, failed: make(chan error, 4)}
+	a := &App{config: c, roles: roles, log: log, version: Version(), collections: collections, failed: make(chan error, 4), seeded: make(chan struct{})}
 	if a.channels, err = newChannels(c, a.version); err != nil {
 		return nil, err
 	}
@@ -114,17 +117,11 @@ func (a *App) warn() {
 		a.log.Warn("the built-in collections are public to read and write, on an address that is not loopback; configure your own in waybill.yaml", "listen", a.config.Listen)
 	}
 	if a.config.Secret == "" {
-		a.log.Warn("WAYBILL_SECRET is not set: there can be no subscriptions, and those made with one get nothing from this process")
+		a.log.Warn("WAYBILL_SECRET is not set: nobody can log in, there can be no subscriptions, and those made with one get nothing from this process")
 	}
 	for _, c := range a.collections.All() {
-		if c.Access.Read != collection.Public || c.Access.Write != collection.Public {
-			a.log.Warn("access rules are not enforced by this version: the collection is public", "collection", c.Name, "read", c.Access.Read, "write", c.Access.Write)
-		}
 		if c.Retention != 0 {
 			a.log.Warn("retention is not enforced by this version: records stay", "collection", c.Name)
-		}
-		if c.RateLimit.Writes != nil {
-			a.log.Warn("rate limits are not enforced by this version", "collection", c.Name)
 		}
 	}
 }

@@ -1,7 +1,7 @@
 package app
 
 import (
-	"errors"
+	"fmt"
 
 	"github.com/waybill-dev/waybill/internal/config"
 	"github.com/waybill-dev/waybill/internal/notify"
@@ -16,12 +16,9 @@ import (
 // newChannels makes the ways of notifying. Without WAYBILL_SECRET they refuse
 // every subscription, and say why.
 func newChannels(c config.Config, version string) (*notify.Channels, error) {
-	var box secret.Box
-	var err error
-	if c.Secret != "" {
-		if box, err = secret.NewBox(c.Secret); err != nil {
-			return nil, errors.Join(errors.New("WAYBILL_SECRET"), err)
-		}
+	box, err := newBox(c)
+	if err != nil {
+		return nil, err
 	}
 	webhooks := webhook.New(webhook.Options{Allow: c.AllowCIDRs, HTTPSOnly: c.HTTPSOnly, Proxy: c.WebhookProxy(), Version: version})
 	mails, err := email.New(email.Options{SMTPURL: c.SMTPURL, From: c.SMTPFrom, PublicURL: c.PublicURL, Box: box})
@@ -35,4 +32,16 @@ func newChannels(c config.Config, version string) (*notify.Channels, error) {
 	return notify.NewChannels(box, map[subscription.Channel]notify.Channel{
 		subscription.Webhook: webhooks, subscription.Email: mails, subscription.Chat: chats,
 	}), nil
+}
+
+// newBox makes the box of WAYBILL_SECRET: one without a secret if there is none.
+func newBox(c config.Config) (secret.Box, error) {
+	if c.Secret == "" {
+		return secret.Box{}, nil
+	}
+	box, err := secret.NewBox(c.Secret)
+	if err != nil {
+		return box, fmt.Errorf("WAYBILL_SECRET: %w", err)
+	}
+	return box, nil
 }

@@ -15,6 +15,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/waybill-dev/waybill/internal/auth"
 	"github.com/waybill-dev/waybill/internal/config"
 	"github.com/waybill-dev/waybill/internal/secret"
 )
@@ -27,6 +28,8 @@ type Up struct {
 	lock   *os.File
 	redis  localRedis
 	closed bool
+
+	adminKey string // the one that we keep; "" if the environment gave one
 }
 
 // localRedis is the queue's Redis under waybill up.
@@ -36,6 +39,12 @@ type localRedis interface {
 	Durability() string // as GET /api tells it; "" to ask
 	Close() error
 }
+
+// What waybill up keeps in its data directory: the store, and the admin's key.
+const (
+	databaseFile = "waybill.db"
+	adminKeyFile = "admin.key"
+)
 
 // NewUp prepares the data directory, which only one process may use at a time,
 // starts Redis, and makes the App on them. Where REDIS_URL or DATABASE_URL are
@@ -57,12 +66,21 @@ func NewUp(ctx context.Context, c config.Config, log *slog.Logger) (u *Up, err e
 		return u, err
 	}
 	if c.DatabaseURL == "" {
-		c.DatabaseURL = "sqlite:" + filepath.Join(u.data, "waybill.db")
+		c.DatabaseURL = "sqlite:" + filepath.Join(u.data, databaseFile)
 	}
 	if c.Secret == "" {
-		if c.Secret, err = keptSecret(filepath.Join(u.data, "secret")); err != nil {
+		if c.Secret, err = kept(filepath.Join(u.data, "secret"), newSecret); err != nil {
 			return u, err
 		}
+	}
+	if c.AdminKey == "" {
+		if c.AdminKey, err = kept(filepath.Join(u.data, adminKeyFile), auth.NewKeyText); err != nil {
+			return u, err
+		}
+		u.adminKey = c.AdminKey
+	}
+	if c.Registration == "" {
+		c.Registration = "open"
 	}
 	c.AllowCIDRs = append(slices.Clone(c.AllowCIDRs), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	if c.RedisURL == "" {
@@ -111,7 +129,7 @@ func (u *Up) greet(ctx context.Context, out io.Writer) {
 	}[u.durabilityNow(ctx)]
 	fmt.Fprintf(out, `Waybill %s is up: http://%s/api
 
-  data    %s
+%s  data    %s
   queue   %s
           %s
   ops     http://%s/readyz, /metrics
@@ -120,7 +138,32 @@ Try it:
 
   curl -i http://%s/api/%s
 
-`, u.version, u.Addr(), u.data, queue, durable, u.OpsAddr(), u.Addr(), u.example())
+`, u.version, u.Addr(), u.admin(ctx), u.data, queue, durable, u.OpsAddr(), u.Addr(), u.example())
+}
+
+// linkPatience is how long greet waits for the database, to have a link to show.
+const linkPatience = 10 * time.Second
+
+// admin says how to be the admin: by a link for the browser, and by the key.
+func (u *Up) admin(ctx context.Context) string {
+	if u.adminKey == "" {
+		return ""
+	}
+	lines := "  key     " + filepath.Join(u.data, adminKeyFile) + "    for Authorization: Bearer, as the admin\n"
+	ctx, cancel := context.WithTimeout(ctx, linkPatience)
+	defer cancel()
+	select {
+	case <-u.seeded:
+	case <-ctx.Done():
+		return lines
+	}
+	id, _, _ := auth.ParseKey(u.adminKey)
+	token, err := u.auth.MakeLink(ctx, id)
+	if err != nil {
+		u.log.Warn("no login link was made", "error", err)
+		return lines
+	}
+	return "  log in  http://" + u.Addr() + "/login/" + token + "    once, within five minutes\n" + lines
 }
 
 // example is the end of a curl line that works: a write where we know what may
@@ -148,17 +191,19 @@ func (u *Up) Close() error {
 	return errors.Join(all...)
 }
 
-// keptSecret returns the secret in a file, which it makes if there is none.
-func keptSecret(path string) (string, error) {
+func newSecret() string { return base64.RawURLEncoding.EncodeToString(secret.Random(secret.MinBytes)) }
+
+// kept returns the secret in a file, which it makes if there is none.
+func kept(path string, make func() string) (string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(base64.RawURLEncoding.EncodeToString(secret.Random(secret.MinBytes)))
+		text = []byte(make())
 		if err = os.WriteFile(path+".new", text, 0o600); err == nil {
 			err = os.Rename(path+".new", path) // whole, or not at all
 		}
 	}
 	if err != nil {
-		return "", fmt.Errorf("the secret of waybill up: %w", err)
+		return "", fmt.Errorf("a secret of waybill up: %w", err)
 	}
 	return strings.TrimSpace(string(text)), nil
 }

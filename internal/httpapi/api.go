@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -17,6 +18,8 @@ import (
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/limit"
+	"github.com/waybill-dev/waybill/internal/principal"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/subscription"
@@ -96,27 +99,41 @@ type Observer interface {
 	Rejected(code fault.Kind)
 }
 
+// Pages makes pages that ask authenticate who visits, which shows credentials as
+// a cookie, as Basic with a key for the password, or as Bearer.
+type Pages func(authenticate func(*http.Request) (*principal.Principal, error)) http.Handler
+
 // Options of an API.
 type Options struct {
-	Collections   *collection.Set
-	Acceptor      Acceptor
-	Store         Store
-	Subscriptions Subscriptions // nil: operations have no deliveries, and subscriptions cannot be served
-	Channels      Channels
-	Waker         Waker
-	Durability    func(context.Context) string // of the queue, as GET /api tells it
-	Version       string
-	MaxBody       int64 // bytes of one record's body; 256 KiB
-	Logger        *slog.Logger
-	Observer      Observer
+	Collections    *collection.Set
+	Acceptor       Acceptor
+	Store          Store
+	Identity       Identity // nil: nobody can show credentials
+	Accounts       Accounts
+	Directory      Directory
+	Limits         Limits
+	Queues         Pages         // nil: none
+	CORSOrigins    []string      // whose scripts may use the API
+	PublicURL      string        // where the API is reached from outside; "" if that is not known
+	Subscriptions  Subscriptions // nil: operations have no deliveries, and subscriptions cannot be served
+	Channels       Channels
+	Waker          Waker
+	Durability     func(context.Context) string // of the queue, as GET /api tells it
+	Version        string
+	TrustedProxies []netip.Prefix // whose X-Forwarded-For is believed
+	MaxBody        int64          // bytes of one record's body; 256 KiB
+	Logger         *slog.Logger
+	Observer       Observer
 }
 
 // API is the public HTTP handler.
 type API struct {
-	o       Options
-	router  *chi.Mux
-	openAPI *huma.OpenAPI
-	spec    []byte
+	o           Options
+	router      *chi.Mux
+	openAPI     *huma.OpenAPI
+	spec        []byte
+	routes      []Route
+	writeLimits map[string]*limit.Limiter // by collection
 }
 
 // New returns the API for the collections in o.
@@ -130,7 +147,7 @@ func New(o Options) (*API, error) {
 	if o.Observer == nil {
 		o.Observer = unobserved{}
 	}
-	a := &API{o: o, router: chi.NewRouter(), openAPI: newOpenAPI(o.Version)}
+	a := &API{o: o, router: chi.NewRouter(), openAPI: newOpenAPI(o.Version), writeLimits: map[string]*limit.Limiter{}}
 	a.router.NotFound(a.plain("unmatched", a.notFound))
 	a.router.MethodNotAllowed(a.plain("unmatched", a.methodNotAllowed))
 	a.routeRoot()
@@ -140,7 +157,12 @@ func New(o Options) (*API, error) {
 	}
 	a.routeUnsubscribe()
 	a.routeDeliveries()
+	a.routeIdentity()
+	a.routeQueues()
 	for _, c := range o.Collections.All() {
+		if c.RateLimit.Writes != nil {
+			a.writeLimits[c.Name] = limit.New(*c.RateLimit.Writes, limitKeys)
+		}
 		if err := a.routeCollection(c); err != nil {
 			return nil, err
 		}

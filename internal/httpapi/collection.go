@@ -37,33 +37,33 @@ func (a *API) routeCollection(c *collection.Collection) error {
 	list := operation(http.MethodGet, many, "list", "Records, by creation")
 	list.Parameters = listParams(c)
 	list.Responses = a.answers(http.StatusOK, jsonAnswer("A page of records", listSchema(s.record)), reads...)
-	a.route(list, a.listRecords(c))
+	a.route(list, toRead(c), a.listRecords(c))
 
 	get := operation(http.MethodGet, one, "get", "A record")
 	get.Parameters = append(get.Parameters, headerParam("If-None-Match", `An ETag seen before: 304 if the record still has it`))
 	get.Responses = a.answers(http.StatusOK, withHeader(jsonAnswer("The record", s.record), "ETag", `The record's version in quotes`), append(reads, fault.NotFound)...)
 	get.Responses["304"] = &huma.Response{Description: "The record still has that ETag"}
-	a.route(get, a.getRecord(c))
+	a.route(get, toRead(c), a.getRecord(c))
 
 	create := operation(http.MethodPost, many, "create", "Create a record, or with NDJSON many")
 	create.Parameters = append(create.Parameters, headerParam("If-None-Match", "*, which a create fulfils by itself"))
 	create.RequestBody = body(map[string]*huma.Schema{typeJSON: s.input, typeLines: {
 		Type: huma.TypeString, Description: fmt.Sprintf("A record a line, at most %d lines or %d bytes; a bad line refuses all", maxLines, maxBulkBytes),
 	}})
-	a.writeRoute(create, s, http.StatusCreated, a.create(c))
+	a.writeRoute(create, c, s, http.StatusCreated, a.create(c))
 
 	replace := operation(http.MethodPut, one, "replace", "Create or replace a record under an ID of the client's")
 	replace.Parameters = append(replace.Parameters, headerParam("If-None-Match", "*: create only"))
 	replace.RequestBody = body(map[string]*huma.Schema{typeJSON: s.input})
-	a.writeRoute(replace, s, http.StatusOK, a.replace(c))
+	a.writeRoute(replace, c, s, http.StatusOK, a.replace(c))
 	replace.Responses["201"] = jsonAnswer("With Prefer: wait: the record, which the write created", s.record)
 
 	patch := operation(http.MethodPatch, one, "patch", "Change a record by an RFC 7396 merge patch")
 	patch.RequestBody = body(map[string]*huma.Schema{typePatch: s.patch, typeJSON: s.patch})
-	a.writeRoute(patch, s, http.StatusOK, a.patch(c))
+	a.writeRoute(patch, c, s, http.StatusOK, a.patch(c))
 
 	remove := operation(http.MethodDelete, one, "delete", "Delete a record")
-	a.writeRoute(remove, s, http.StatusNoContent, a.remove(c))
+	a.writeRoute(remove, c, s, http.StatusNoContent, a.remove(c))
 	return nil
 }
 
@@ -77,7 +77,7 @@ func body(content map[string]*huma.Schema) *huma.RequestBody {
 
 // writeRoute adds a write: what all writes take and answer. ended is the status
 // that Prefer: wait gets in time.
-func (a *API) writeRoute(op *huma.Operation, s schemas, ended int, h handler) {
+func (a *API) writeRoute(op *huma.Operation, c *collection.Collection, s schemas, ended int, h handler) {
 	op.Parameters = append(op.Parameters,
 		headerParam("Idempotency-Key", "1 to 255 printable ASCII characters; a repeat answers with the same operation"),
 		headerParam("Prefer", fmt.Sprintf("wait=N, N ≤ %d: answer with the outcome if there is one within N seconds", maxWait)))
@@ -104,7 +104,7 @@ func (a *API) writeRoute(op *huma.Operation, s schemas, ended int, h handler) {
 		answer := withHeader(jsonAnswer("With Prefer: wait: the record", s.record), "Preference-Applied", "wait=N")
 		op.Responses[fmt.Sprint(ended)] = withHeader(answer, "Waybill-Operation", "The operation's ID")
 	}
-	a.route(op, h)
+	a.route(op, toWrite(c), h)
 }
 
 // listParams are the parameters of a list of records: the page's, and a filter

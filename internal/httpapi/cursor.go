@@ -33,12 +33,12 @@ func encodeCursor(scope, last string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(scope + last))
 }
 
-// decodeCursor returns the last ID seen, "" for the first page.
-func decodeCursor(scope, cursor string) (string, error) {
+// decodeCursor returns the last ID seen, if valid says that it can be one.
+func decodeCursor(scope, cursor string, valid func(id string) bool) (string, error) {
 	raw, err := base64.RawURLEncoding.DecodeString(cursor)
 	if err == nil {
 		if last, ok := strings.CutPrefix(string(raw), scope); ok {
-			if _, err := record.ParseID(last); err == nil {
+			if valid(last) {
 				return last, nil
 			}
 		}
@@ -53,7 +53,16 @@ type page struct {
 	scope string
 }
 
+// pageOf reads the page of a list whose IDs are UUIDs.
 func pageOf(path string, query url.Values) (page, error) {
+	return pageBy(path, query, func(id string) bool {
+		_, err := record.ParseID(id)
+		return err == nil
+	})
+}
+
+// pageBy reads the page of a list whose IDs are valid.
+func pageBy(path string, query url.Values, valid func(id string) bool) (page, error) {
 	p := page{limit: 50, scope: listScope(path, query)}
 	if query.Has("limit") {
 		n, err := strconv.Atoi(query.Get("limit"))
@@ -64,7 +73,7 @@ func pageOf(path string, query url.Values) (page, error) {
 	}
 	if query.Get("cursor") != "" {
 		var err error
-		if p.last, err = decodeCursor(p.scope, query.Get("cursor")); err != nil {
+		if p.last, err = decodeCursor(p.scope, query.Get("cursor"), valid); err != nil {
 			return p, err
 		}
 	}

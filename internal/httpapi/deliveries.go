@@ -10,12 +10,15 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/principal"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
 func deliveryPath(id string) string { return "/api/deliveries/" + id }
+
+var ofDeliveries = []principal.Scope{principal.Deliveries}
 
 func (a *API) routeDeliveries() {
 	delivery := a.schemaOf(deliveryView{})
@@ -33,19 +36,19 @@ func (a *API) routeDeliveries() {
 			queryParam("operation", "Only those of the event that the operation with this ID made", stringSchema()),
 		}, pageParams()...),
 		Responses: a.answers(http.StatusOK, jsonAnswer("A page of deliveries", listSchema(delivery)), fault.InvalidParameter, fault.StoreUnavailable),
-	}, a.listDeliveries)
+	}, access{scopes: ofDeliveries}, a.listDeliveries)
 	a.route(&huma.Operation{
 		Method: http.MethodGet, Path: "/api/deliveries/{id}", OperationID: "get-delivery", Tags: []string{"deliveries"},
 		Summary: "A delivery with its attempts", Parameters: []*huma.Param{id},
 		Responses: a.answers(http.StatusOK, jsonAnswer("The delivery", a.embedding(attemptedView{}, deliveryView{})), fault.InvalidParameter, fault.NotFound, fault.StoreUnavailable),
-	}, a.getDelivery)
+	}, access{scopes: ofDeliveries}, a.getDelivery)
 	a.route(&huma.Operation{
 		Method: http.MethodPost, Path: "/api/deliveries/{id}/retry", OperationID: "retry-delivery", Tags: []string{"deliveries"},
 		Summary: "Try a delivery again now", Description: "A new generation of attempts begins. The body is empty or {}.",
 		Parameters: []*huma.Param{id}, RequestBody: optionalBody(bodyOf("nothing")),
 		Responses: a.answers(http.StatusAccepted, withHeader(jsonAnswer("The delivery", delivery), "Location", "The delivery's address"),
 			append(actionFaults, fault.Conflict)...),
-	}, a.retryDelivery)
+	}, access{role: principal.Member, scopes: ofDeliveries, effort: control}, a.retryDelivery)
 }
 
 // deliveryID returns the ID in the path, if anything can have it.
@@ -65,7 +68,7 @@ func (a *API) listDeliveries(x *exchange, r *http.Request) error {
 	}
 	q := store.DeliveryQuery{
 		Subscription: x.query.Get("subscription"), Event: x.query.Get("operation"), Status: subscription.Status(x.query.Get("status")),
-		Limit: p.limit, Before: p.last,
+		Limit: p.limit,
 	}
 	for name, what := range map[string]string{"subscription": "a subscription", "operation": "an operation"} {
 		if _, err := record.ParseID(x.query.Get(name)); err != nil && x.query.Has(name) {
@@ -75,7 +78,12 @@ func (a *API) listDeliveries(x *exchange, r *http.Request) error {
 	if x.query.Has("status") && !slices.Contains(subscription.Statuses, q.Status) {
 		return fault.At(fault.InvalidParameter, "query.status", "must be pending, delivered, dead or canceled")
 	}
-	deliveries, more, err := a.o.Subscriptions.Deliveries(r.Context(), record.DefaultTenant, q)
+	deliveries, last, err := visible(p, func(before string) ([]subscription.Delivery, bool, error) {
+		q.Before = before
+		return a.o.Subscriptions.Deliveries(r.Context(), x.tenant, q)
+	}, func(items []subscription.Delivery) ([]bool, error) {
+		return a.seesDeliveries(x, r, items)
+	}, func(d *subscription.Delivery) string { return d.ID })
 	if err != nil {
 		return err
 	}
@@ -85,9 +93,7 @@ func (a *API) listDeliveries(x *exchange, r *http.Request) error {
 			return fmt.Errorf("encode a delivery: %w", err)
 		}
 	}
-	if len(deliveries) > 0 {
-		l.next(p, more, deliveries[len(deliveries)-1].ID)
-	}
+	l.next(p, last != "", last)
 	return writeBytes(x, http.StatusOK, l.json())
 }
 
@@ -97,17 +103,23 @@ func (a *API) getDelivery(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	d, err := a.o.Subscriptions.Delivery(r.Context(), record.DefaultTenant, id)
+	d, err := a.findDelivery(x, r, id)
 	if err != nil {
 		return err
 	}
-	attempts, err := a.o.Subscriptions.Attempts(r.Context(), record.DefaultTenant, id)
+	attempts, err := a.o.Subscriptions.Attempts(r.Context(), x.tenant, id)
 	if err != nil {
 		return err
 	}
 	v := attemptedView{deliveryView: deliveryViewOf(d), Attempts: make([]attemptView, len(attempts))}
+	own, err := a.owns(x, r, d.Subscription)
+	if err != nil {
+		return err
+	}
 	for i := range attempts {
-		v.Attempts[i] = attemptViewOf(&attempts[i])
+		if v.Attempts[i] = attemptViewOf(&attempts[i]); !own {
+			v.Attempts[i].Reply = "" // what a receiver says is its subscriber's alone
+		}
 	}
 	return writeJSON(x, http.StatusOK, v)
 }
@@ -121,8 +133,18 @@ func (a *API) retryDelivery(x *exchange, r *http.Request) error {
 	if err := a.noBody(x, r); err != nil {
 		return err
 	}
-	d, err := a.o.Subscriptions.RetryDelivery(r.Context(), record.DefaultTenant, id)
+	d, err := a.findDelivery(x, r, id)
 	if err != nil {
+		return err
+	}
+	own, err := a.owns(x, r, d.Subscription)
+	if err != nil {
+		return err
+	}
+	if !own {
+		return fault.New(fault.Forbidden, "the subscription is somebody else's")
+	}
+	if d, err = a.o.Subscriptions.RetryDelivery(r.Context(), x.tenant, id); err != nil {
 		return err
 	}
 	a.o.Waker.Wake(r.Context(), subscription.Key{Tenant: d.Tenant, ID: d.Subscription})

@@ -27,7 +27,10 @@ func newOpenAPI(version string) *huma.OpenAPI {
 			Description: "Accept now, store once, notify everyone. A write is answered with 202 and an operation that tracks it.",
 			License:     &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"},
 		},
-		Components: &huma.Components{Schemas: huma.NewMapRegistry(schemaPrefix, name)},
+		Components: &huma.Components{Schemas: huma.NewMapRegistry(schemaPrefix, name), SecuritySchemes: map[string]*huma.SecurityScheme{
+			"bearer":  {Type: "http", Scheme: "bearer", Description: "An access token, or a key: wb_…"},
+			"session": {Type: "apiKey", In: "cookie", Name: sessionCookie, Description: "The cookie of pages"},
+		}},
 	}
 }
 
@@ -145,7 +148,7 @@ func (a *API) answers(status int, good *huma.Response, kinds ...fault.Kind) map[
 			Description: "code: " + strings.Join(names, ", "),
 			Content:     map[string]*huma.MediaType{"application/problem+json": {Schema: problem}},
 		}
-		if status == http.StatusServiceUnavailable {
+		if status == http.StatusServiceUnavailable || status == http.StatusTooManyRequests {
 			response.Headers = map[string]*huma.Header{"Retry-After": {Description: "Seconds", Schema: &huma.Schema{Type: huma.TypeInteger}}}
 		}
 		responses[strconv.Itoa(status)] = response

@@ -10,11 +10,15 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/principal"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 )
 
 func operationPath(id string) string { return "/api/operations/" + id }
+
+// ofOperations: also who only writes follows what they wrote.
+var ofOperations = []principal.Scope{principal.RecordsRead, principal.RecordsWrite}
 
 func (a *API) routeOperations() {
 	operation := a.schemaOf(operationView{})
@@ -26,7 +30,7 @@ func (a *API) routeOperations() {
 			queryParam("wait", "Hold the answer until the operation is done or failed, for at most so many seconds", intSchema(0, maxWait)),
 		},
 		Responses: a.answers(http.StatusOK, jsonAnswer("The operation", operation), fault.InvalidParameter, fault.NotFound, fault.QueueUnavailable, fault.StoreUnavailable),
-	}, a.getOperation)
+	}, access{scopes: ofOperations}, a.getOperation)
 	a.route(&huma.Operation{
 		Method: http.MethodGet, Path: "/api/operations", OperationID: "list-operations", Tags: []string{"operations"},
 		Summary: "Stored operations, newest first",
@@ -36,7 +40,7 @@ func (a *API) routeOperations() {
 			queryParam("record", "Only those on the record with this ID", stringSchema()),
 		}, pageParams()...),
 		Responses: a.answers(http.StatusOK, jsonAnswer("A page of operations", listSchema(operation)), fault.InvalidParameter, fault.UnknownCollection, fault.StoreUnavailable),
-	}, a.listOperations)
+	}, access{scopes: ofOperations}, a.listOperations)
 }
 
 // getOperation serves GET /api/operations/{id}.
@@ -48,15 +52,37 @@ func (a *API) getOperation(x *exchange, r *http.Request) error {
 			return fault.At(fault.InvalidParameter, "query.wait", "must be a whole number of seconds from 0 to %d", maxWait)
 		}
 	}
-	op, err := a.o.Acceptor.Wait(r.Context(), record.DefaultTenant, chi.URLParam(r, "id"), wait)
+	op, err := a.findOperation(x, r, chi.URLParam(r, "id"))
 	if err != nil {
 		return err
+	}
+	if wait > 0 && op.StoredAt.IsZero() {
+		if op, err = a.o.Acceptor.Wait(r.Context(), x.tenant, op.ID, wait); err != nil {
+			return err
+		}
 	}
 	v, err := a.countedViews(r.Context(), *op)
 	if err != nil {
 		return err
 	}
 	return writeJSON(x, http.StatusOK, v[0])
+}
+
+// findOperation returns an operation that the principal may see.
+func (a *API) findOperation(x *exchange, r *http.Request, id string) (*record.Stored, error) {
+	op, err := a.o.Acceptor.Operation(r.Context(), x.tenant, id)
+	if err != nil || a.follows(x.who, op) {
+		return op, err
+	}
+	if op.StoredAt.IsZero() && op.Action != record.Create && x.who.ID != "" { // whose record it is, only the store knows
+		if current, err := a.o.Store.Record(r.Context(), op.Key); err == nil {
+			seen := *op
+			if seen.Owner = current.Owner; a.follows(x.who, &seen) {
+				return op, nil
+			}
+		}
+	}
+	return nil, x.hidden("there is no operation %q", id) // as the store says it
 }
 
 // listOperations serves GET /api/operations.
@@ -67,7 +93,7 @@ func (a *API) listOperations(x *exchange, r *http.Request) error {
 	}
 	q := store.OperationQuery{
 		Collection: x.query.Get("collection"), Record: x.query.Get("record"), Status: record.Status(x.query.Get("status")),
-		Limit: p.limit, Before: p.last,
+		Limit: p.limit,
 	}
 	if x.query.Has("collection") {
 		if _, known := a.o.Collections.Get(q.Collection); !known {
@@ -84,7 +110,15 @@ func (a *API) listOperations(x *exchange, r *http.Request) error {
 			return fault.At(fault.InvalidParameter, "query.status", "must be queued, retrying, done or failed")
 		}
 	}
-	operations, more, err := a.o.Store.Operations(r.Context(), record.DefaultTenant, q)
+	if x.who.Kind == principal.Anonymous && !a.anyPublic(q.Collection) {
+		return unauthorized("this needs credentials")
+	}
+	operations, last, err := visible(p, func(before string) ([]record.Stored, bool, error) {
+		q.Before = before
+		return a.o.Store.Operations(r.Context(), x.tenant, q)
+	}, func(items []record.Stored) ([]bool, error) {
+		return each(items, func(op *record.Stored) bool { return a.follows(x.who, op) }), nil
+	}, func(op *record.Stored) string { return op.ID })
 	if err != nil {
 		return err
 	}
@@ -98,9 +132,7 @@ func (a *API) listOperations(x *exchange, r *http.Request) error {
 			return err
 		}
 	}
-	if len(operations) > 0 {
-		l.next(p, more, operations[len(operations)-1].ID)
-	}
+	l.next(p, last != "", last)
 	return writeBytes(x, http.StatusOK, l.json())
 }
 

@@ -75,6 +75,9 @@ func (a *API) fail(x *exchange, r *http.Request, err error) {
 		}
 		x.Header().Set("Retry-After", strconv.Itoa(int(math.Ceil(wait.Seconds()))))
 	}
+	if status == http.StatusUnauthorized && x.Header().Get("WWW-Authenticate") == "" {
+		x.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
+	}
 	if status >= 500 {
 		a.o.Logger.Error("request failed", "request_id", x.requestID, "method", r.Method, "route", x.route, "status", status, "code", f.Kind, "error", err)
 	}

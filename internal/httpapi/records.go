@@ -18,9 +18,12 @@ func (a *API) getRecord(c *collection.Collection) handler {
 		if err != nil {
 			return err
 		}
-		rec, err := a.o.Store.Record(r.Context(), record.Key{Tenant: record.DefaultTenant, Collection: c.Name, ID: id})
+		rec, err := a.o.Store.Record(r.Context(), record.Key{Tenant: x.tenant, Collection: c.Name, ID: id})
 		if err != nil {
 			return err
+		}
+		if !a.sees(x.who, c.Name, rec.Owner) {
+			return fault.New(fault.NotFound, "there is no record %q in %s", id, c.Name) // as the store says it
 		}
 		tag := etag(rec.Version)
 		x.Header().Set("ETag", tag)
@@ -48,10 +51,13 @@ func (a *API) listRecords(c *collection.Collection) handler {
 		default:
 			return fault.At(fault.InvalidParameter, "query.order", "must be asc or desc")
 		}
+		if c.Access.Read == collection.Owner && !x.admin() {
+			q.Owner = x.who.ID
+		}
 		if q.Filters, err = filters(c, x); err != nil {
 			return err
 		}
-		records, more, err := a.o.Store.Records(r.Context(), record.DefaultTenant, c.Name, q)
+		records, more, err := a.o.Store.Records(r.Context(), x.tenant, c.Name, q)
 		if err != nil {
 			return err
 		}

@@ -26,8 +26,8 @@ func (a *API) routeRoot() {
 		Method: http.MethodGet, Path: "/api", OperationID: "get-service", Tags: []string{"service"},
 		Summary:   "What this service is",
 		Responses: a.answers(http.StatusOK, jsonAnswer("The service", a.schemaOf(rootView{})), fault.InvalidParameter),
-	}, a.getRoot)
-	a.serve(http.MethodGet, "/openapi.json", nil, func(x *exchange, _ *http.Request) error {
+	}, access{}, a.getRoot)
+	a.serve(http.MethodGet, "/openapi.json", nil, access{}, func(x *exchange, _ *http.Request) error {
 		return writeBytes(x, http.StatusOK, a.spec)
 	})
 }

@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"net/http"
+	"net/netip"
 	"net/url"
 	"runtime/debug"
 	"slices"
@@ -14,10 +15,18 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/principal"
 )
 
 // handler answers a request, or returns the fault that it ends with.
 type handler func(x *exchange, r *http.Request) error
+
+// Route is one method of one path, as a pattern.
+type Route struct{ Method, Pattern string }
+
+// Routes returns all routes, in the order in which they were added. HEAD goes
+// with GET.
+func (a *API) Routes() []Route { return slices.Clone(a.routes) }
 
 // exchange is one request and its answer: a ResponseWriter that remembers what
 // the log and the metrics ask for afterwards.
@@ -28,6 +37,9 @@ type exchange struct {
 	status    int
 	code      fault.Kind
 	query     url.Values // checked against what the route declares
+	who       *principal.Principal
+	tenant    string     // whose data the request is about: theirs, or the one that they name
+	address   netip.Addr // the client's
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -48,9 +60,11 @@ func (x *exchange) Write(b []byte) (int, error) {
 // Unwrap lets http.ResponseController through.
 func (x *exchange) Unwrap() http.ResponseWriter { return x.ResponseWriter }
 
-// route serves h as op declares it: op goes into the OpenAPI document, and its
-// query parameters are the only ones let through. GET answers HEAD as well.
-func (a *API) route(op *huma.Operation, h handler) {
+// route serves h, to those whom n lets through, as op declares it: op goes into
+// the OpenAPI document, and its query parameters are the only ones let through.
+// GET answers HEAD as well.
+func (a *API) route(op *huma.Operation, n access, h handler) {
+	n.document(a, op)
 	a.openAPI.AddOperation(op)
 	var allowed []string
 	for _, p := range op.Parameters {
@@ -58,12 +72,19 @@ func (a *API) route(op *huma.Operation, h handler) {
 			allowed = append(allowed, p.Name)
 		}
 	}
-	a.serve(op.Method, op.Path, allowed, h)
+	a.serve(op.Method, op.Path, allowed, n, h)
 }
 
 // serve adds a route that lets only the allowed query parameters through.
-func (a *API) serve(method, path string, allowed []string, h handler) {
+func (a *API) serve(method, path string, allowed []string, n access, h handler) {
+	a.routes = append(a.routes, Route{method, path})
 	serve := a.plain(path, func(x *exchange, r *http.Request) error {
+		if err := a.admit(x, r, &n); err != nil {
+			return err
+		}
+		if n.effort >= control {
+			r = x.acting(r)
+		}
 		if r.URL.RawQuery != "" {
 			var err error
 			if x.query, err = checkQuery(r.URL.RawQuery, allowed); err != nil {

@@ -19,7 +19,7 @@ const maxReplay = 30 * 24 * time.Hour
 // actionKey returns the subscription that an action is on, if it says nothing
 // more: a body that could only be ignored is refused.
 func (a *API) actionKey(x *exchange, r *http.Request) (subscription.Key, error) {
-	key, err := subscriptionKey(r)
+	key, err := subscriptionKey(x, r)
 	if err != nil {
 		return key, err
 	}
@@ -41,8 +41,8 @@ func (a *API) noBody(x *exchange, r *http.Request) error {
 }
 
 // enabled returns a subscription that must be able to get something now.
-func (a *API) enabled(r *http.Request, key subscription.Key) (*subscription.Subscription, error) {
-	s, err := a.o.Subscriptions.Subscription(r.Context(), key)
+func (a *API) enabled(x *exchange, r *http.Request, key subscription.Key) (*subscription.Subscription, error) {
+	s, err := a.findSubscription(x, r, key)
 	if err == nil && !s.Enabled {
 		err = fault.New(fault.Conflict, "the subscription is disabled: enable it first")
 	}
@@ -56,7 +56,7 @@ func (a *API) testSubscription(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.enabled(r, key)
+	s, err := a.enabled(x, r, key)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ type replayView struct {
 
 // replaySubscription serves POST /api/subscriptions/{id}/replay.
 func (a *API) replaySubscription(x *exchange, r *http.Request) error {
-	key, err := subscriptionKey(r)
+	key, err := subscriptionKey(x, r)
 	if err != nil {
 		return err
 	}
@@ -99,7 +99,7 @@ func (a *API) replaySubscription(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if _, err := a.enabled(r, key); err != nil {
+	if _, err := a.enabled(x, r, key); err != nil {
 		return err
 	}
 	count, err := a.o.Subscriptions.Replay(r.Context(), key, q)

@@ -11,28 +11,34 @@ import (
 	"sync"
 
 	"github.com/waybill-dev/waybill/internal/collection"
+	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/principal"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
 //go:embed subscription.yaml
 var bodySchemas []byte
 
-// bodyOf returns a schema of subscription.yaml, with all that a collection does
+// bodyOf returns a schema of subscription.yaml or identity.yaml, with all that a collection does
 // for bodies.
 func bodyOf(name string) *collection.Collection {
-	c, ok := parsedBodies().Get(name)
-	if !ok {
-		panic("subscription.yaml has no " + name) // part of the program: every test parses it
+	for _, set := range parsedBodies() {
+		if c, ok := set.Get(name); ok {
+			return c
+		}
 	}
-	return c
+	panic("no schema of the API's is called " + name) // part of the program: every test parses them
 }
 
-var parsedBodies = sync.OnceValue(func() *collection.Set {
-	s, err := collection.Parse("subscription.yaml", bodySchemas)
-	if err != nil {
-		panic(err)
+var parsedBodies = sync.OnceValue(func() (sets []*collection.Set) {
+	for name, text := range map[string][]byte{"subscription.yaml": bodySchemas, "identity.yaml": identitySchemas} {
+		s, err := collection.Parse(name, text)
+		if err != nil {
+			panic(err)
+		}
+		sets = append(sets, s)
 	}
-	return s
+	return sets
 })
 
 // writable is what clients write of a subscription.
@@ -46,7 +52,7 @@ type writable struct {
 }
 
 // fill checks the whole body of a new subscription and fills s with it.
-func (a *API) fill(ctx context.Context, s *subscription.Subscription, body []byte) error {
+func (a *API) fill(ctx context.Context, who *principal.Principal, s *subscription.Subscription, body []byte) error {
 	var m mistakes
 	text, err := bodyOf("subscription").Record("body", body)
 	if err != nil {
@@ -55,13 +61,16 @@ func (a *API) fill(ctx context.Context, s *subscription.Subscription, body []byt
 		}
 		text = body // strict JSON; its good parts are looked at all the same
 	}
+	if err := a.mayHear(who, text); err != nil {
+		return err
+	}
 	return a.take(ctx, s, nil, text, &m, true)
 }
 
 // change applies a merge patch that bodyOf("subscription").Patch let through.
 // What it leaves alone is held to today's rules too, but for the channel: its
 // secrets are not here to be checked again.
-func (a *API) change(ctx context.Context, s *subscription.Subscription, patch []byte) error {
+func (a *API) change(ctx context.Context, who *principal.Principal, s *subscription.Subscription, patch []byte) error {
 	shown, err := a.o.Channels.Show(s)
 	if err != nil {
 		return err
@@ -83,6 +92,9 @@ func (a *API) change(ctx context.Context, s *subscription.Subscription, patch []
 	}
 	merged, err := bodyOf("subscription").Merge(current, patch)
 	if err != nil {
+		return err
+	}
+	if err := a.mayHear(who, merged); err != nil {
 		return err
 	}
 	return a.take(ctx, s, standing, merged, &mistakes{}, changed.Channel != nil)
@@ -127,6 +139,21 @@ func (a *API) take(ctx context.Context, s, standing *subscription.Subscription, 
 		s.Filter = nil
 	}
 	s.Channel, s.Target = kind, target
+	return nil
+}
+
+// mayHear refuses patterns that name a collection which who may not read: nothing
+// of it would ever come. * is what they may read.
+func (a *API) mayHear(who *principal.Principal, text []byte) error {
+	var body struct{ Events []string }
+	_ = json.Unmarshal(text, &body) // another shape is for the schema to refuse
+	for i, pattern := range body.Events {
+		name, _, _ := strings.Cut(pattern, ".")
+		c, known := a.o.Collections.Get(name)
+		if known && (!who.Reaches(name) || !who.Role.AtLeast(c.Access.Read.Least())) {
+			return fault.At(fault.Forbidden, fmt.Sprintf("body.events[%d]", i), "you may not read the collection %s", name)
+		}
+	}
 	return nil
 }
 

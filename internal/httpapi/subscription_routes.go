@@ -9,6 +9,7 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/principal"
 )
 
 // Failures of reads by ID, of what a body says, and of actions on what an ID names.
@@ -19,6 +20,11 @@ var (
 		fault.InvalidParameter, fault.InvalidJSON, fault.TooLarge, fault.UnsupportedMediaType, fault.InvalidRecord, fault.StoreUnavailable, fault.NotFound,
 	}
 )
+
+// ofSubscriptions is what reading and changing subscriptions need.
+func ofSubscriptions(e effort) access {
+	return access{role: principal.Member, scopes: []principal.Scope{principal.Subscriptions}, effort: e}
+}
 
 func (a *API) routeSubscriptions() error {
 	input, patch, err := a.subscriptionSchemas()
@@ -32,26 +38,26 @@ func (a *API) routeSubscriptions() error {
 	create.RequestBody = body(map[string]*huma.Schema{typeJSON: input})
 	made := withHeader(jsonAnswer("The subscription, and the secret of a webhook", revealed), "Location", "The subscription's address")
 	create.Responses = a.answers(http.StatusCreated, made, bodyFaults...)
-	a.route(create, a.createSubscription)
+	a.route(create, ofSubscriptions(control), a.createSubscription)
 
 	list := subscriptionOperation(http.MethodGet, many, "list-subscriptions", "Subscriptions, newest first")
 	list.Parameters = pageParams()
 	list.Responses = a.answers(http.StatusOK, jsonAnswer("A page of subscriptions", listSchema(view)), fault.InvalidParameter, fault.StoreUnavailable)
-	a.route(list, a.listSubscriptions)
+	a.route(list, ofSubscriptions(reads), a.listSubscriptions)
 
 	get := subscriptionOperation(http.MethodGet, one, "get-subscription", "A subscription")
 	get.Responses = a.answers(http.StatusOK, jsonAnswer("The subscription", view), readFaults...)
-	a.route(get, a.getSubscription)
+	a.route(get, ofSubscriptions(reads), a.getSubscription)
 
 	change := subscriptionOperation(http.MethodPatch, one, "patch-subscription", "Change a subscription by an RFC 7396 merge patch")
 	change.Description = "A channel of another type replaces the whole channel."
 	change.RequestBody = body(map[string]*huma.Schema{typePatch: patch, typeJSON: patch})
 	change.Responses = a.answers(http.StatusOK, jsonAnswer("The subscription, and the secret of a webhook that was another channel", revealed), append(actionFaults, fault.Conflict)...)
-	a.route(change, a.patchSubscription)
+	a.route(change, ofSubscriptions(control), a.patchSubscription)
 
 	remove := subscriptionOperation(http.MethodDelete, one, "delete-subscription", "Unsubscribe; what is pending is canceled")
 	remove.Responses = a.answers(http.StatusNoContent, &huma.Response{Description: "It is gone"}, readFaults...)
-	a.route(remove, a.deleteSubscription)
+	a.route(remove, ofSubscriptions(control), a.deleteSubscription)
 
 	a.routeSubscriptionActions(one)
 	return nil
@@ -63,7 +69,7 @@ func (a *API) routeSubscriptionActions(one string) {
 		op := subscriptionOperation(http.MethodPost, one+"/"+name, name+"-subscription", summary)
 		op.RequestBody = optionalBody(bodyOf("nothing"))
 		op.Responses = a.answers(status, good, append(kinds, actionFaults...)...)
-		a.route(op, h)
+		a.route(op, ofSubscriptions(control), h)
 	}
 	action("test", "Deliver an event of the type subscription.test to this subscription alone", http.StatusAccepted,
 		withHeader(jsonAnswer("The delivery", delivery), "Location", "The delivery's address"), a.testSubscription, fault.Conflict)
@@ -76,7 +82,7 @@ func (a *API) routeSubscriptionActions(one string) {
 	replay.Description = "since and until lie at most 30 days apart."
 	replay.RequestBody = body(map[string]*huma.Schema{typeJSON: rawSchema(bodyOf("replay"))})
 	replay.Responses = a.answers(http.StatusAccepted, jsonAnswer("How many deliveries begin anew", a.schemaOf(replayView{})), append(actionFaults, fault.Conflict)...)
-	a.route(replay, a.replaySubscription)
+	a.route(replay, ofSubscriptions(control), a.replaySubscription)
 }
 
 func subscriptionOperation(method, path, id, summary string) *huma.Operation {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/principal"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
@@ -23,12 +24,43 @@ func subscriptionPath(id string) string { return "/api/subscriptions/" + id }
 
 // subscriptionKey returns the subscription that the path names, if anything can
 // have that ID.
-func subscriptionKey(r *http.Request) (subscription.Key, error) {
+func subscriptionKey(x *exchange, r *http.Request) (subscription.Key, error) {
 	id := chi.URLParam(r, "id")
 	if _, err := record.ParseID(id); err != nil {
 		return subscription.Key{}, fault.New(fault.NotFound, "there is no subscription %q", clip(id))
 	}
-	return subscription.Key{Tenant: record.DefaultTenant, ID: id}, nil
+	return subscription.Key{Tenant: x.tenant, ID: id}, nil
+}
+
+// reachOf is what a subscription that who makes may be told of.
+func reachOf(who *principal.Principal) subscription.Reach {
+	return subscription.Reach{Role: who.Role, Principal: who.ID, Collections: who.Collections}
+}
+
+// manages says whether the principal may read and change a subscription: their
+// own, and all as an admin.
+func (x *exchange) manages(s *subscription.Subscription) bool {
+	return x.admin() || x.who.ID != "" && s.CreatedBy == x.who.ID
+}
+
+// findSubscription returns a subscription that the principal manages.
+func (a *API) findSubscription(x *exchange, r *http.Request, key subscription.Key) (*subscription.Subscription, error) {
+	s, err := a.o.Subscriptions.Subscription(r.Context(), key)
+	if err == nil && !x.manages(s) {
+		err = fault.New(fault.NotFound, "there is no subscription %q", key.ID) // as the store says it
+	}
+	return s, err
+}
+
+// managed refuses a change of what the principal does not manage, inside of the
+// transaction that makes it.
+func (x *exchange) managed(change func(*subscription.Subscription) error) func(*subscription.Subscription) error {
+	return func(s *subscription.Subscription) error {
+		if !x.manages(s) {
+			return fault.New(fault.NotFound, "there is no subscription %q", s.ID)
+		}
+		return change(s)
+	}
 }
 
 // newID returns a UUIDv7.
@@ -44,10 +76,11 @@ func (a *API) createSubscription(x *exchange, r *http.Request) error {
 	}
 	at := now()
 	s := &subscription.Subscription{
-		Key: subscription.Key{Tenant: record.DefaultTenant, ID: newID()}, Enabled: true, CreatedAt: at, UpdatedAt: at,
+		Key: subscription.Key{Tenant: x.tenant, ID: newID()}, Enabled: true, CreatedAt: at, UpdatedAt: at,
+		CreatedBy: x.who.ID, Reach: reachOf(x.who),
 	}
 	err := readBody(x, r, a.o.MaxBody, func(body []byte) error {
-		return a.fill(r.Context(), s, bytes.Clone(body)) // parts of it are kept
+		return a.fill(r.Context(), x.who, s, bytes.Clone(body)) // parts of it are kept
 	})
 	if err != nil {
 		return err
@@ -66,11 +99,11 @@ func (a *API) createSubscription(x *exchange, r *http.Request) error {
 
 // getSubscription serves GET /api/subscriptions/{id}.
 func (a *API) getSubscription(x *exchange, r *http.Request) error {
-	key, err := subscriptionKey(r)
+	key, err := subscriptionKey(x, r)
 	if err != nil {
 		return err
 	}
-	s, err := a.o.Subscriptions.Subscription(r.Context(), key)
+	s, err := a.findSubscription(x, r, key)
 	if err != nil {
 		return err
 	}
@@ -83,7 +116,11 @@ func (a *API) listSubscriptions(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	items, more, err := a.o.Subscriptions.Subscriptions(r.Context(), record.DefaultTenant, p.limit, p.last)
+	items, last, err := visible(p, func(before string) ([]subscription.Subscription, bool, error) {
+		return a.o.Subscriptions.Subscriptions(r.Context(), x.tenant, p.limit, before)
+	}, func(items []subscription.Subscription) ([]bool, error) {
+		return each(items, x.manages), nil
+	}, func(s *subscription.Subscription) string { return s.ID })
 	if err != nil {
 		return err
 	}
@@ -97,15 +134,13 @@ func (a *API) listSubscriptions(x *exchange, r *http.Request) error {
 			return fmt.Errorf("encode a subscription: %w", err)
 		}
 	}
-	if len(items) > 0 {
-		l.next(p, more, items[len(items)-1].ID)
-	}
+	l.next(p, last != "", last)
 	return writeBytes(x, http.StatusOK, l.json())
 }
 
 // patchSubscription serves PATCH /api/subscriptions/{id}.
 func (a *API) patchSubscription(x *exchange, r *http.Request) error {
-	key, err := subscriptionKey(r)
+	key, err := subscriptionKey(x, r)
 	if err != nil {
 		return err
 	}
@@ -122,10 +157,13 @@ func (a *API) patchSubscription(x *exchange, r *http.Request) error {
 		return err
 	}
 	var before subscription.Channel
-	s, err := a.changeOutside(r.Context(), key, func(s *subscription.Subscription) error {
+	s, err := a.changeOutside(r.Context(), key, x.managed(func(s *subscription.Subscription) error {
 		before = s.Channel
-		return a.change(r.Context(), s, patch)
-	})
+		if s.CreatedBy == x.who.ID { // somebody else's does not get to see more by an admin's touch
+			s.Reach = reachOf(x.who)
+		}
+		return a.change(r.Context(), x.who, s, patch)
+	}))
 	if err != nil {
 		return err
 	}
@@ -185,8 +223,11 @@ func touch(s *subscription.Subscription) {
 
 // deleteSubscription serves DELETE /api/subscriptions/{id}.
 func (a *API) deleteSubscription(x *exchange, r *http.Request) error {
-	key, err := subscriptionKey(r)
+	key, err := subscriptionKey(x, r)
 	if err != nil {
+		return err
+	}
+	if _, err := a.findSubscription(x, r, key); err != nil {
 		return err
 	}
 	if err := a.o.Subscriptions.DeleteSubscription(r.Context(), key); err != nil {
@@ -214,7 +255,7 @@ func (a *API) turn(x *exchange, r *http.Request, on bool) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.o.Subscriptions.UpdateSubscription(r.Context(), key, func(s *subscription.Subscription) error {
+	s, err := a.o.Subscriptions.UpdateSubscription(r.Context(), key, x.managed(func(s *subscription.Subscription) error {
 		switch {
 		case s.Enabled == on: // its reason and its time stay
 		case on:
@@ -224,7 +265,7 @@ func (a *API) turn(x *exchange, r *http.Request, on bool) error {
 			disable(s, disabledByRequest)
 		}
 		return nil
-	})
+	}))
 	if err != nil {
 		return err
 	}
@@ -243,11 +284,11 @@ func (a *API) rotateSecret(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.o.Subscriptions.UpdateSubscription(r.Context(), key, func(s *subscription.Subscription) (err error) {
+	s, err := a.o.Subscriptions.UpdateSubscription(r.Context(), key, x.managed(func(s *subscription.Subscription) (err error) {
 		touch(s)
 		s.Target, err = a.o.Channels.Rotate(s, now())
 		return err
-	})
+	}))
 	if err != nil {
 		return err
 	}

@@ -36,13 +36,13 @@ func (a *API) routeUnsubscribe() {
 		op.Responses = a.answers(http.StatusOK, page, append(kinds, fault.InvalidParameter, fault.Forbidden, fault.NotFound, fault.StoreUnavailable)...)
 		return op
 	}
-	a.route(operation(http.MethodGet, "ask-unsubscribe", "A page that asks whether to unsubscribe an address", "Changes nothing: mail programs open links by themselves."), a.askUnsubscribe)
+	a.route(operation(http.MethodGet, "ask-unsubscribe", "A page that asks whether to unsubscribe an address", "Changes nothing: mail programs open links by themselves."), access{}, a.askUnsubscribe)
 	post := operation(http.MethodPost, "unsubscribe", "Unsubscribe an address from an e-mail channel",
 		"One click, as RFC 8058 has it. An address that is gone already is fine. The subscription is disabled with its last address.", fault.TooLarge, fault.UnsupportedMediaType)
 	post.RequestBody = body(map[string]*huma.Schema{typeForm: {
 		Type: huma.TypeObject, Properties: map[string]*huma.Schema{"List-Unsubscribe": enumSchema("One-Click")},
 	}, typeMultipart: {Type: huma.TypeObject, Properties: map[string]*huma.Schema{"List-Unsubscribe": enumSchema("One-Click")}}})
-	a.route(post, a.unsubscribe)
+	a.route(post, access{effort: control}, a.unsubscribe)
 }
 
 const (
@@ -57,7 +57,7 @@ type unsubscription struct {
 }
 
 func readUnsubscription(x *exchange, r *http.Request) (u unsubscription, err error) {
-	if u.key, err = subscriptionKey(r); err != nil {
+	if u.key, err = subscriptionKey(x, r); err != nil {
 		return u, err
 	}
 	for _, name := range []string{"to", "token", "tenant"} {

@@ -111,14 +111,17 @@ func (a *API) remove(c *collection.Collection) handler {
 func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, action record.Action, id string,
 	check func(at string, body []byte) ([]byte, error),
 ) error {
+	if err := a.spend(x, c, 1); err != nil {
+		return err
+	}
 	headers, err := readWriteHeaders(r)
 	if err != nil {
 		return err
 	}
 	w := &accept.Write{
 		Operation: record.Operation{
-			Key: record.Key{Tenant: record.DefaultTenant, Collection: c.Name, ID: id}, Action: action,
-			IfMatch: headers.match, IfNoneMatch: headers.noneOf,
+			Key: record.Key{Tenant: x.tenant, Collection: c.Name, ID: id}, Action: action,
+			IfMatch: headers.match, IfNoneMatch: headers.noneOf, Principal: x.who.ID, Admin: x.admin(),
 		},
 		IdempotencyKey: headers.key, Wait: headers.wait > 0,
 	}
@@ -183,6 +186,9 @@ func (a *API) answerEnded(ctx context.Context, x *exchange, w *accept.Accepted, 
 		return false, err
 	}
 	op := &ended.Operation
+	if ended.Record != nil && !a.sees(x.who, op.Collection, ended.Record.Owner) {
+		return false, nil // they may write it, not read it
+	}
 	if op.Status == record.Done && op.Action != record.Delete && ended.Record == nil {
 		return false, nil // deleted again since; the operation tells more than nothing
 	}
