@@ -43,6 +43,9 @@ var goldens = []golden{
 		decoded:    []Operation{{ID: idA, Tenant: "default", Action: "create", Collection: "messages", Record: idA, Body: json.RawMessage(`{"content":"hi"}`)}},
 	},
 	{name: "delete", operations: []Operation{{ID: idA, Tenant: "default", Action: "delete", Collection: "messages", Record: "r1", IfMatch: 3}}},
+	{name: "admin", operations: []Operation{{
+		ID: idA, Tenant: "acme", Action: "delete", Collection: "todos", Record: "r1", Principal: "key:1", Admin: true, Reply: "waybill:reply:1",
+	}}},
 	{name: "bodies", operations: bodies(
 		`{"html":"<b>&amp;</b>"}`,
 		"{\"separators\":\"\u2028\u2029\"}",
@@ -200,6 +203,27 @@ func TestDecodeApply_NamesTheVersionItCannotRead(t *testing.T) {
 	_, err := DecodeApply([]byte(`{"v":9,"operations":[{"id":"` + idA + `"}]}`))
 	if err == nil || !strings.Contains(err.Error(), "version 9") || !strings.Contains(err.Error(), "up to 1") {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestEncodeOutcome_WireFormatIsPinned(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		outcome Outcome
+		want    string
+	}{
+		"done": {
+			Outcome{ID: idA, Status: "done", Version: 1, Created: true, CreatedBy: idA, Owner: "user:42", Data: json.RawMessage(`{"text":"<x>"}`)},
+			`{"id":"` + idA + `","status":"done","version":1,"created":true,"created_by":"` + idA + `","owner":"user:42","data":{"text":"<x>"}}`,
+		},
+		"failed, of anonymous": {
+			Outcome{ID: idA, Status: "failed", Code: "forbidden", Detail: "no"},
+			`{"id":"` + idA + `","status":"failed","code":"forbidden","detail":"no"}`,
+		},
+	} {
+		if got, err := EncodeOutcome(&c.outcome); err != nil || string(got) != c.want {
+			t.Errorf("%s: %s, %v; want %s", name, got, err, c.want)
+		}
 	}
 }
 

@@ -57,8 +57,9 @@ type Operation struct {
 	Body        json.RawMessage `json:"body,omitempty"`   // a JSON object; none for delete
 	IfMatch     int64           `json:"if_match,omitempty"`
 	IfNoneMatch bool            `json:"if_none_match,omitempty"`
-	Principal   string          `json:"principal,omitempty"`
-	Reply       string          `json:"reply,omitempty"` // channel where the outcome is published
+	Principal   string          `json:"principal,omitempty"` // who wrote it; left out for anonymous
+	Admin       bool            `json:"admin,omitempty"`     // it may touch what is others'
+	Reply       string          `json:"reply,omitempty"`     // channel where the outcome is published
 }
 
 type batch struct {
@@ -140,6 +141,7 @@ type Outcome struct {
 	Detail    string          `json:"detail,omitempty"`
 	Created   bool            `json:"created,omitempty"`    // the record did not exist before
 	CreatedBy string          `json:"created_by,omitempty"` // the operation that created the record
+	Owner     string          `json:"owner,omitempty"`      // the principal that the record belongs to; left out for anonymous
 	Data      json.RawMessage `json:"data,omitempty"`       // the record after it
 }
 

@@ -13,9 +13,10 @@ import (
 
 // Bulk is many creates in one request, of one tenant and principal.
 type Bulk struct {
-	Operations     []record.Operation // without IDs; Submit fills them in
+	Operations     []record.Operation // without IDs, tenant and writer: SubmitBulk fills them in
 	Tenant         string
 	Principal      string
+	Admin          bool
 	IdempotencyKey string
 	Hash           string
 }
@@ -35,10 +36,12 @@ func (a *Acceptor) SubmitBulk(ctx context.Context, b *Bulk) (replayed bool, err 
 		batch := rest[:size]
 		rest = rest[size:]
 		for j := range batch {
-			if batch[j].ID, err = record.Sibling(first, i, j); err != nil {
+			op := &batch[j]
+			if op.ID, err = record.Sibling(first, i, j); err != nil {
 				return false, fmt.Errorf("name a bulk operation: %w", err)
 			}
-			batch[j].Key.ID = batch[j].ID
+			op.Key.ID = op.ID
+			op.Tenant, op.Principal, op.Admin = b.Tenant, b.Principal, b.Admin
 		}
 	}
 	rest = b.Operations

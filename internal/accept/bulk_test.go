@@ -83,6 +83,35 @@ func TestBulk_IsSplitIntoTasksInTheOrderOfItsLines(t *testing.T) {
 	}
 }
 
+func TestBulk_ItsOperationsAreItsTenantsAndWriters(t *testing.T) {
+	t.Parallel()
+	b := setup(t, accept.Options{})
+	sent := bulk(tasks.MaxOperations+1, "k")
+	sent.Tenant, sent.Principal, sent.Admin = "acme", "user:ann", true
+	if _, err := b.SubmitBulk(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	count := 0
+	for _, task := range b.queue.taken() {
+		for _, op := range b.queue.tasks[task] {
+			count++
+			if op.Tenant != "acme" || op.Principal != "user:ann" || !op.Admin {
+				t.Fatalf("enqueued %+v", op)
+			}
+		}
+	}
+	if count != len(sent.Operations) {
+		t.Errorf("%d operations are enqueued, want %d", count, len(sent.Operations))
+	}
+	for _, other := range [][2]string{{"default", "user:ann"}, {"acme", "key:ann"}, {"acme", ""}} {
+		theirs := bulk(1, "k")
+		theirs.Tenant, theirs.Principal = other[0], other[1]
+		if replayed, err := b.SubmitBulk(t.Context(), theirs); err != nil || replayed {
+			t.Errorf("the key of somebody else stands in the way of %v: %v, %v", other, replayed, err)
+		}
+	}
+}
+
 func TestBulk_ARepeatEnqueuesWhatIsMissing(t *testing.T) {
 	t.Parallel()
 	b := setup(t, accept.Options{Wait: soon})

@@ -65,11 +65,15 @@ func stamp(ctx context.Context, rc redis.Scripter, count int, ttl time.Duration,
 }
 
 // underWayKey returns the key of a record's under-way set: the IDs of the PUTs,
-// PATCHes and DELETEs that were stamped and are not known to be stored.
+// PATCHes and DELETEs that were stamped and are not known to be stored. No two
+// records share one: neither tenants nor collections have a slash in their names.
 func underWayKey(k record.Key) string {
 	return keyPrefix + "under-way:" + k.Tenant + "/" + k.Collection + "/" + k.ID
 }
 
+// idempotencyKey returns the Redis key of a client's Idempotency-Key, which is the
+// tenant's and principal's own: neither of these has a slash in its name, so the
+// first two slashes part the three, whatever characters the client's key is of.
 func idempotencyKey(tenant, principal, key string) string {
 	return keyPrefix + "idempotency:" + tenant + "/" + principal + "/" + key
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/alicebob/miniredis/v2"
 	"github.com/google/go-cmp/cmp"
 	"github.com/redis/go-redis/v9"
+	"pgregory.net/rapid"
 
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/testenv"
@@ -124,17 +125,33 @@ func TestStamp_LeavesItsMarksAndTheSameOnMiniredis(t *testing.T) {
 // No two names may share a key: they are put together from what clients choose.
 func TestKeys_AreOneToOne(t *testing.T) {
 	t.Parallel()
-	seen := map[string]string{}
-	for _, tenant := range []string{"t", "u"} {
-		for _, principal := range []string{"", "p", "user:p"} {
-			for _, key := range []string{"k", "p/k", "/k", "//", "user:p/k", "t/p/k"} {
-				name := fmt.Sprintf("%q %q %q", tenant, principal, key)
-				if k := idempotencyKey(tenant, principal, key); seen[k] != "" {
-					t.Errorf("%s and %s share %s", name, seen[k], k)
-				} else {
-					seen[k] = name
+	tenants := rapid.StringMatching(`[a-z0-9][a-z0-9_-]{0,3}`)
+	principals := rapid.OneOf(rapid.Just(""), rapid.StringMatching(`user:[0-9a-f]{2}-[0-9a-f]`), rapid.StringMatching(`key:[A-Za-z0-9]{1,3}`))
+	for name, key := range map[string]func(a, b, c string) string{
+		"idempotency": idempotencyKey,
+		"under way": func(tenant, _, id string) string {
+			return underWayKey(record.Key{Tenant: tenant, Collection: "todos", ID: id})
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			rapid.Check(t, func(t *rapid.T) {
+				a := [3]string{tenants.Draw(t, "tenant"), principals.Draw(t, "principal"), rapid.StringMatching(`[ -~]{1,12}`).Draw(t, "key")}
+				// The other names that a's key could be taken for, and any.
+				b := [3]string{
+					rapid.OneOf(rapid.Just(a[0]), tenants).Draw(t, "other tenant"), rapid.OneOf(rapid.Just(a[1]), principals).Draw(t, "other principal"),
+					rapid.SampledFrom([]string{a[2], "/" + a[2], a[1] + "/" + a[2], "/" + a[1] + "/" + a[2], a[0] + "/" + a[1] + "/" + a[2]}).Draw(t, "other key"),
 				}
-			}
-		}
+				if name == "under way" {
+					a[1], b[1] = "", ""
+				}
+				if x, y := key(a[0], a[1], a[2]), key(b[0], b[1], b[2]); (x == y) != (a == b) {
+					t.Fatalf("%q has %s, %q has %s", a, x, b, y)
+				}
+			})
+		})
+	}
+	if idempotencyKey("t", "", "k") == underWayKey(record.Key{Tenant: "t", ID: "k"}) {
+		t.Error("an idempotency key is an under-way set's")
 	}
 }

@@ -76,7 +76,7 @@ func queued(task *queue.Task, tenant, id string) *record.Stored {
 	for i := range operations {
 		if op := &operations[i]; op.ID == id && op.Tenant == tenant {
 			s := &record.Stored{
-				ID: id, Key: op.Key, Action: op.Action, Status: record.Queued, Principal: op.Principal,
+				ID: id, Key: op.Key, Action: op.Action, Status: record.Queued, Principal: op.Principal, Owner: op.Principal,
 				Attempts: task.Retried, AcceptedAt: record.AcceptedAt(id),
 			}
 			if task.Retrying() { // also for what does not count as a failure, such as an outage
@@ -134,10 +134,10 @@ func (a *Acceptor) Await(ctx context.Context, w *Accepted, d time.Duration) (*En
 func told(w *Accepted, o *tasks.Outcome) *Ended {
 	e := &Ended{Created: o.Created, Operation: record.Stored{
 		ID: w.ID, Key: w.Key, Action: w.Action, Status: record.Status(o.Status), Version: o.Version,
-		Code: fault.Kind(o.Code), Detail: o.Detail, Principal: w.Principal, AcceptedAt: record.AcceptedAt(w.ID),
+		Code: fault.Kind(o.Code), Detail: o.Detail, Principal: w.Principal, Owner: o.Owner, AcceptedAt: record.AcceptedAt(w.ID),
 	}}
 	if o.Data != nil {
-		e.Record = &record.Record{Key: w.Key, Version: o.Version, Data: o.Data, CreatedBy: o.CreatedBy, UpdatedBy: w.ID}
+		e.Record = &record.Record{Key: w.Key, Version: o.Version, Data: o.Data, CreatedBy: o.CreatedBy, UpdatedBy: w.ID, Owner: o.Owner}
 	}
 	return e
 }

@@ -28,7 +28,7 @@ func TestOperation_IsFoundWhereverItIs(t *testing.T) {
 			t.Fatalf("%s: %v", where, err)
 		}
 		if op.ID != accepted.ID || op.Key != accepted.Key || op.Action != record.Replace || op.Status != want ||
-			op.Principal != "ann" || !op.AcceptedAt.Equal(record.AcceptedAt(accepted.ID)) {
+			op.Principal != "ann" || want == record.Queued && op.Owner != "ann" || !op.AcceptedAt.Equal(record.AcceptedAt(accepted.ID)) {
 			t.Errorf("%s: %+v", where, op)
 		}
 	}
@@ -163,11 +163,12 @@ func TestAwait_IsToldByTheWorker(t *testing.T) {
 		outcome tasks.Outcome
 		check   func(*accept.Ended) bool
 	}{
-		{tasks.Outcome{Status: "done", Version: 1, Created: true, CreatedBy: "c", Data: json.RawMessage(`{"a":1}`)}, func(e *accept.Ended) bool {
-			return e.Created && e.Operation.Status == record.Done && e.Record.Version == 1 && string(e.Record.Data) == `{"a":1}` && e.Record.CreatedBy == "c"
+		{tasks.Outcome{Status: "done", Version: 1, Created: true, CreatedBy: "c", Owner: "user:ann", Data: json.RawMessage(`{"a":1}`)}, func(e *accept.Ended) bool {
+			return e.Created && e.Operation.Status == record.Done && e.Record.Version == 1 && string(e.Record.Data) == `{"a":1}` && e.Record.CreatedBy == "c" &&
+				e.Record.Owner == "user:ann" && e.Operation.Owner == "user:ann"
 		}},
-		{tasks.Outcome{Status: "failed", Code: "conflict", Detail: "taken"}, func(e *accept.Ended) bool {
-			return e.Operation.Status == record.Failed && e.Operation.Code == fault.Conflict && e.Operation.Detail == "taken" && e.Record == nil
+		{tasks.Outcome{Status: "failed", Code: "conflict", Detail: "taken", Owner: "user:ann"}, func(e *accept.Ended) bool {
+			return e.Operation.Status == record.Failed && e.Operation.Code == fault.Conflict && e.Operation.Detail == "taken" && e.Operation.Owner == "user:ann" && e.Record == nil
 		}},
 	}
 	for _, tt := range tests {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/accept"
+	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
@@ -44,7 +45,7 @@ func (h *Handler) commit(ctx context.Context, operations []record.Operation, att
 		return append(first, second...), err
 	}
 	return h.transact(ctx, operations, attempt, func(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
-		return current, record.Outcome{Operation: *op, Status: record.Failed, Code: kind, Detail: detail}
+		return current, record.Outcome{Operation: *op, Status: record.Failed, Code: kind, Detail: detail, Owner: record.OwnerOf(current, op)}
 	})
 }
 
@@ -64,6 +65,9 @@ func (h *Handler) transact(ctx context.Context, operations []record.Operation, a
 // fold is record.Apply under the rules of the record's collection.
 func (h *Handler) fold(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
 	c, _ := h.collections.Get(op.Collection) // divide has seen to it
+	if c.Access.Write == collection.Owner && !record.MayTouch(current, op) {
+		return current, forbidden(current, op)
+	}
 	return record.Apply(current, op, func(stored, patch []byte) ([]byte, error) {
 		merged, err := c.Merge(stored, patch)
 		if err == nil && int64(len(merged)) > h.o.MaxRecord && len(merged) > len(stored) {
@@ -71,6 +75,14 @@ func (h *Handler) fold(current *record.Record, op *record.Operation) (*record.Re
 		}
 		return merged, err
 	})
+}
+
+// forbidden is the outcome of an operation on somebody else's record. It comes
+// before every precondition, whose failure would tell how the record stands.
+func forbidden(current *record.Record, op *record.Operation) record.Outcome {
+	outcome := record.Fail(*op, fault.New(fault.Forbidden, "the record is somebody else's"))
+	outcome.Owner = current.Owner
+	return outcome
 }
 
 func (h *Handler) report(outcomes []record.Outcome) {
@@ -132,7 +144,7 @@ func toWake(outcomes []record.Outcome) []subscription.Key {
 func wire(o *record.Outcome) *tasks.Outcome {
 	w := &tasks.Outcome{
 		ID: o.Operation.ID, Status: string(o.Status), Version: o.Version,
-		Code: string(o.Code), Detail: o.Detail, Created: o.Created,
+		Code: string(o.Code), Detail: o.Detail, Created: o.Created, Owner: o.Owner,
 	}
 	if o.Record != nil && o.Operation.Action != record.Delete {
 		w.CreatedBy, w.Data = o.Record.CreatedBy, o.Record.Data

@@ -123,16 +123,19 @@ func (s *system) writer(t *testing.T, n, writes int) (accepted []record.Operatio
 	return accepted
 }
 
+// databases are the URLs of an empty database of each kind.
+var databases = map[string]func(testing.TB) string{
+	"sqlite": func(t testing.TB) string {
+		t.Helper()
+		return "sqlite:" + filepath.Join(t.TempDir(), "waybill.db")
+	},
+	"postgres": testenv.PostgresURL,
+}
+
 func TestSystem_ConcurrentWritesToFewRecordsAreFoldedInOrder(t *testing.T) {
 	t.Parallel()
 	const writers, writes = 20, 15
-	for name, databaseURL := range map[string]func(testing.TB) string{
-		"sqlite": func(t testing.TB) string {
-			t.Helper()
-			return "sqlite:" + filepath.Join(t.TempDir(), "waybill.db")
-		},
-		"postgres": testenv.PostgresURL,
-	} {
+	for name, databaseURL := range databases {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s := startSystem(t, databaseURL(t), 2, 3)

@@ -16,13 +16,19 @@ import (
 )
 
 // handled plays a handler at a task, alone and without trouble, and returns its error.
-func handled(t *testing.T, w *world, id string, payload []byte) (err error) {
+func handled(t *testing.T, w *world, id string, payload []byte) error {
 	t.Helper()
-	contexts, err := handlerContexts()
+	known, err := collection.Parse("known.yaml", []byte(todos))
 	if err != nil {
 		t.Fatal(err)
 	}
-	known, err := collection.Parse("known.yaml", []byte(todos))
+	return handledBy(t, w, known, id, payload)
+}
+
+// handledBy is handled, by a worker that knows these collections.
+func handledBy(t *testing.T, w *world, known *collection.Set, id string, payload []byte) (err error) {
+	t.Helper()
+	contexts, err := handlerContexts()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/waybill-dev/waybill/internal/collection"
+	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 )
@@ -19,6 +20,7 @@ import (
 const todos = `
 collections:
   todos:
+    access: {write: owner}
     schema: {type: object, required: [text], properties: {text: {type: string}}}
 `
 
@@ -81,10 +83,14 @@ func (p *play) compare() (wrong []string) {
 // one applies one operation to records, as the meaning of a write is.
 func (p *play) one(records map[record.Key]*record.Record, op record.Operation) record.Outcome {
 	c, _ := p.new.Get(op.Collection)
-	after, outcomes := record.Fold(records[op.Key], []record.Operation{op}, c.Merge)
-	if after != records[op.Key] && poisoned(after) {
+	current := records[op.Key]
+	if op.Collection == "todos" && current != nil && !op.Admin && (op.Principal == "" || op.Principal != current.Owner) {
+		return record.Outcome{Operation: op, Status: record.Failed, Code: fault.Forbidden, Detail: "the record is somebody else's", Owner: current.Owner}
+	}
+	after, outcomes := record.Fold(current, []record.Operation{op}, c.Merge)
+	if after != current && poisoned(after) {
 		kind, detail, _ := store.Refused(errPoison)
-		return record.Outcome{Operation: op, Status: record.Failed, Code: kind, Detail: detail}
+		return record.Outcome{Operation: op, Status: record.Failed, Code: kind, Detail: detail, Owner: outcomes[0].Owner}
 	}
 	records[op.Key] = after
 	if after == nil {
@@ -110,7 +116,7 @@ func (p *play) leftMarks() (wrong []string) {
 func (p *play) wrongNews() (wrong []string) {
 	for _, o := range p.published {
 		end := p.ended[o.ID]
-		if o.Status != string(end.Status) || o.Version != end.Version || o.Code != string(end.Code) || o.Created != end.Created {
+		if o.Status != string(end.Status) || o.Version != end.Version || o.Code != string(end.Code) || o.Created != end.Created || o.Owner != end.Owner {
 			wrong = append(wrong, fmt.Sprintf("published of %s: %+v", short(o.ID), o))
 		}
 	}

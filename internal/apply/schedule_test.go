@@ -42,6 +42,8 @@ type write struct {
 	IfMatch int64
 	Only    bool // If-None-Match: *
 	Notes   bool // in the collection that an old worker does not know
+	By      string
+	Admin   bool
 }
 
 type move struct {
@@ -76,6 +78,8 @@ func drawWrite(t *rapid.T) write {
 	w := write{Action: rapid.SampledFrom([]record.Action{record.Replace, record.Patch, record.Create, record.Delete}).Draw(t, "action")}
 	w.On = rapid.IntRange(0, 4).Draw(t, "on")
 	w.Body = rapid.SampledFrom(bodies[w.Action]).Draw(t, "body")
+	w.By = rapid.SampledFrom([]string{"ann", "ann", "bob", ""}).Draw(t, "by")
+	w.Admin = rapid.IntRange(0, 5).Draw(t, "admin") == 5
 	w.Notes = rapid.IntRange(0, 5).Draw(t, "notes") == 5
 	if w.Action != record.Create {
 		w.IfMatch = max(0, rapid.Int64Range(-4, 3).Draw(t, "if-match"))
@@ -182,7 +186,7 @@ func (p *play) stamp() *batch {
 		if accept.Marked(&op) {
 			p.mark(op.Key, op.ID)
 		}
-		p.note("api: stamped %s: %s %s %s if %d %v", short(op.ID), op.Action, short(op.Key.ID), op.Body, op.IfMatch, op.IfNoneMatch)
+		p.note("api: stamped %s: %s %s %s if %d %v by %q %v", short(op.ID), op.Action, short(op.Key.ID), op.Body, op.IfMatch, op.IfNoneMatch, op.Principal, op.Admin)
 	}
 	p.plan = p.plan[1:]
 	p.batches = append(p.batches, b)
@@ -190,7 +194,7 @@ func (p *play) stamp() *batch {
 }
 
 func (p *play) operation(id string, w write) record.Operation {
-	op := record.Operation{ID: id, Action: w.Action, Body: []byte(w.Body), IfMatch: w.IfMatch, IfNoneMatch: w.Only, Reply: "somewhere"}
+	op := record.Operation{ID: id, Action: w.Action, Body: []byte(w.Body), IfMatch: w.IfMatch, IfNoneMatch: w.Only, Principal: w.By, Admin: w.Admin, Reply: "somewhere"}
 	op.Key = record.Key{Tenant: "t", Collection: "todos", ID: []string{"a", "b"}[w.On%2]}
 	if w.Notes {
 		op.Collection = "notes"

@@ -14,7 +14,7 @@ func ApplyTask(id string, operations []record.Operation, headers map[string]stri
 		op := &operations[i]
 		wire[i] = tasks.Operation{
 			ID: op.ID, Tenant: op.Tenant, Action: string(op.Action), Collection: op.Collection, Record: op.Key.ID,
-			Body: op.Body, IfMatch: op.IfMatch, IfNoneMatch: op.IfNoneMatch, Principal: op.Principal, Reply: op.Reply,
+			Body: op.Body, IfMatch: op.IfMatch, IfNoneMatch: op.IfNoneMatch, Principal: op.Principal, Admin: op.Admin, Reply: op.Reply,
 		}
 		if op.Key.ID == op.ID {
 			wire[i].Record = ""
@@ -39,7 +39,7 @@ func Operations(payload []byte) ([]record.Operation, error) {
 		w := &wire[i]
 		operations[i] = record.Operation{
 			ID: w.ID, Key: record.Key{Tenant: w.Tenant, Collection: w.Collection, ID: w.Record}, Action: record.Action(w.Action),
-			Body: w.Body, IfMatch: w.IfMatch, IfNoneMatch: w.IfNoneMatch, Principal: w.Principal, Reply: w.Reply,
+			Body: w.Body, IfMatch: w.IfMatch, IfNoneMatch: w.IfNoneMatch, Principal: w.Principal, Admin: w.Admin, Reply: w.Reply,
 		}
 	}
 	return operations, nil

@@ -27,6 +27,28 @@ func Fold(current *Record, operations []Operation, merge MergeFunc) (*Record, []
 
 // Apply is one step of Fold.
 func Apply(current *Record, op *Operation, merge MergeFunc) (*Record, Outcome) {
+	next, outcome := step(current, op, merge)
+	outcome.Owner = OwnerOf(current, op)
+	return next, outcome
+}
+
+// OwnerOf returns whose record op is about: current's owner, and where there is
+// none (nil), whoever writes.
+func OwnerOf(current *Record, op *Operation) string {
+	if current == nil {
+		return op.Principal
+	}
+	return current.Owner
+}
+
+// MayTouch says whether op may touch current by the rule that a record is its
+// owner's alone. What does not exist is free to all; what anonymous made is
+// nobody's.
+func MayTouch(current *Record, op *Operation) bool {
+	return current == nil || op.Admin || op.Principal != "" && op.Principal == current.Owner
+}
+
+func step(current *Record, op *Operation, merge MergeFunc) (*Record, Outcome) {
 	if err := precondition(current, op); err != nil {
 		return current, Fail(*op, err)
 	}
@@ -43,7 +65,7 @@ func Apply(current *Record, op *Operation, merge MergeFunc) (*Record, Outcome) {
 	default:
 		return current, Fail(*op, fault.New(fault.Internal, "unknown action %q", op.Action))
 	}
-	next := &Record{Key: op.Key, Version: 1, Data: data, CreatedBy: op.ID, UpdatedBy: op.ID}
+	next := &Record{Key: op.Key, Version: 1, Data: data, CreatedBy: op.ID, UpdatedBy: op.ID, Owner: OwnerOf(current, op)}
 	if current != nil {
 		next.Version, next.CreatedBy = current.Version+1, current.CreatedBy
 	}
@@ -69,7 +91,8 @@ func precondition(current *Record, op *Operation) error {
 	return nil
 }
 
-// Fail returns the outcome of an operation that ended for the reason in err.
+// Fail returns the outcome of an operation that ended for the reason in err. Its
+// Owner is for the caller to fill in, who knows the record.
 func Fail(op Operation, err error) Outcome {
 	o := Outcome{Operation: op, Status: Failed, Code: fault.KindOf(err), Detail: err.Error()}
 	if f, ok := errors.AsType[*fault.Error](err); ok {

@@ -29,6 +29,7 @@ func drawOperations(t *rapid.T) []record.Operation {
 	operations := make([]record.Operation, n)
 	for i := range operations {
 		op := record.Operation{ID: record.NewID(int64(1_000_000+i), 1, 0), Key: key}
+		op.Principal = rapid.SampledFrom([]string{"", "user:ann", "key:bob"}).Draw(t, "principal")
 		op.Action = rapid.SampledFrom([]record.Action{record.Create, record.Replace, record.Patch, record.Delete}).Draw(t, "action")
 		if op.Action != record.Delete {
 			op.Body = []byte(rapid.SampledFrom([]string{`{"a":1}`, `{"b":2}`, `{"a":null,"c":[]}`, `{"bad":1}`, `{}`}).Draw(t, "body"))
@@ -68,6 +69,9 @@ func TestFold_KeepsItsInvariants(t *testing.T) {
 			before := current
 			after, outcomes := record.Fold(before, []record.Operation{op}, merge)
 			o := outcomes[0]
+			if want := record.OwnerOf(before, &op); o.Owner != want || after != nil && after.Owner != want {
+				t.Fatalf("the record was %+v, and now is %+v, outcome %+v; want it owned by %q", before, after, o, want)
+			}
 			switch {
 			case o.Status == record.Failed:
 				if after != before || o.Code == "" || o.Detail == "" || o.Record != nil || o.Version != 0 {
@@ -131,6 +135,63 @@ func TestFold_Outcomes(t *testing.T) {
 				t.Fatalf("data %s, want %s", o.Record.Data, tt.data)
 			}
 		})
+	}
+}
+
+// Whoever creates a record owns it, until it is deleted: then it is free.
+func TestFold_TheCreatorOwns(t *testing.T) {
+	t.Parallel()
+	body := []byte(`{}`)
+	steps := []struct {
+		action record.Action
+		writer string
+		owner  string // after it; of a record that is not there, whoever wrote
+	}{
+		{record.Patch, "user:bob", "user:bob"}, // of nothing
+		{record.Replace, "user:ann", "user:ann"},
+		{record.Replace, "user:bob", "user:ann"},
+		{record.Create, "user:bob", "user:ann"}, // fails
+		{record.Patch, "", "user:ann"},
+		{record.Delete, "user:bob", "user:ann"},
+		{record.Delete, "user:ann", "user:ann"}, // of nothing
+		{record.Replace, "", ""},
+		{record.Replace, "user:ann", ""},
+		{record.Delete, "user:ann", ""},
+		{record.Create, "key:1", "key:1"},
+	}
+	var current *record.Record
+	for i, s := range steps {
+		op := record.Operation{ID: record.NewID(int64(1_000_000+i), 1, 0), Key: key, Action: s.action, Body: body, Principal: s.writer}
+		after, o := record.Apply(current, &op, merge)
+		if o.Owner != s.owner || after != nil && after.Owner != s.owner || o.Record != nil && o.Record.Owner != s.owner {
+			t.Errorf("step %d, %s by %q: outcome %+v, record %+v; want it owned by %q", i, s.action, s.writer, o, after, s.owner)
+		}
+		current = after
+	}
+}
+
+func TestMayTouch(t *testing.T) {
+	t.Parallel()
+	of := func(owner string) *record.Record { return &record.Record{Key: key, Owner: owner} }
+	for _, c := range []struct {
+		name    string
+		current *record.Record
+		op      record.Operation
+		want    bool
+	}{
+		{"what is not there", nil, record.Operation{Principal: "user:ann"}, true},
+		{"one's own", of("user:ann"), record.Operation{Principal: "user:ann"}, true},
+		{"somebody else's", of("user:ann"), record.Operation{Principal: "user:bob"}, false},
+		{"a namesake's of another kind", of("user:ann"), record.Operation{Principal: "key:ann"}, false},
+		{"somebody's, by anonymous", of("user:ann"), record.Operation{}, false},
+		{"anonymous's, by anonymous", of(""), record.Operation{}, false},
+		{"anonymous's, by somebody", of(""), record.Operation{Principal: "user:ann"}, false},
+		{"somebody else's, by an admin", of("user:ann"), record.Operation{Principal: "user:bob", Admin: true}, true},
+		{"anonymous's, by an admin", of(""), record.Operation{Principal: "user:bob", Admin: true}, true},
+	} {
+		if got := record.MayTouch(c.current, &c.op); got != c.want {
+			t.Errorf("%s: %v, want %v", c.name, got, c.want)
+		}
 	}
 }
 
