@@ -117,6 +117,9 @@ func (r *Rig) StartWorker(ctx context.Context, database string) (*Process, error
 // secret seals subscriptions' secrets, which nobody wants to know here.
 const secret = "the bench keeps no secrets, not one"
 
+// AdminKey is a key that may do everything.
+const AdminKey = "wb_bench_the-bench-keeps-no-secrets-not-one"
+
 // startWaybill runs a program of Waybill's with the settings that it needs and
 // every other one as it comes.
 func (r *Rig) startWaybill(ctx context.Context, program, database string) (*Process, error) {
@@ -130,7 +133,7 @@ func (r *Rig) startWaybill(ctx context.Context, program, database string) (*Proc
 	}
 	p, err := r.start(program, nil, "REDIS_URL="+r.Redis.URL(), "DATABASE_URL="+database,
 		"WAYBILL_LISTEN="+listen, "WAYBILL_OPS_LISTEN="+ops, "WAYBILL_LOG_LEVEL=warn",
-		"WAYBILL_SECRET="+secret, "WAYBILL_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8")
+		"WAYBILL_SECRET="+secret, "WAYBILL_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "WAYBILL_ADMIN_KEY="+AdminKey)
 	if err != nil {
 		return nil, err
 	}

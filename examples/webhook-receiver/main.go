@@ -2,7 +2,7 @@
 // line, once it has checked who signed it. Copy it and put your own code where
 // the event is printed. With a Waybill on this machine one command is enough,
 //
-//	go run ./examples/webhook-receiver -subscribe http://127.0.0.1:8080
+//	go run ./examples/webhook-receiver -subscribe http://127.0.0.1:8080 -key-file data/admin.key
 //
 // which subscribes to everything, and takes that back on Ctrl-C. To receive what
 // a subscription of yours sends, name its secret instead:
@@ -33,18 +33,35 @@ func main() {
 	listen := flag.String("listen", "127.0.0.1:9000", "host:port to listen on")
 	secret := flag.String("secret", os.Getenv("WEBHOOK_SECRET"), "the subscription's secret, whsec_…; better in WEBHOOK_SECRET")
 	subscribe := flag.String("subscribe", "", "URL of a Waybill: subscribe there while this runs")
+	keyFile := flag.String("key-file", "", "file with the API key to subscribe with, as waybill up keeps one; else WAYBILL_KEY")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if err := run(ctx, os.Stdout, *listen, *secret, *subscribe); err != nil {
+	key, err := readKey(*keyFile)
+	if err == nil {
+		err = run(ctx, os.Stdout, *listen, *secret, waybill{strings.TrimSuffix(*subscribe, "/"), key})
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "webhook-receiver:", err)
 		os.Exit(1)
 	}
 }
 
+// readKey returns the API key in file, or in the environment if that is "".
+func readKey(file string) (string, error) {
+	if file == "" {
+		return os.Getenv("WAYBILL_KEY"), nil
+	}
+	text, err := os.ReadFile(file)
+	return strings.TrimSpace(string(text)), err
+}
+
+// waybill is where to subscribe, "" for nowhere, and the key for it.
+type waybill struct{ url, key string }
+
 // run receives until ctx ends.
-func run(ctx context.Context, out io.Writer, listen, secret, waybill string) (err error) {
-	if secret == "" && waybill == "" {
+func run(ctx context.Context, out io.Writer, listen, secret string, w waybill) (err error) {
+	if secret == "" && w.url == "" {
 		return errors.New("name the secret (WEBHOOK_SECRET or -secret) or a Waybill (-subscribe http://127.0.0.1:8080)")
 	}
 	// First we listen, then we subscribe: events may come at once.
@@ -54,9 +71,9 @@ func run(ctx context.Context, out io.Writer, listen, secret, waybill string) (er
 	}
 	defer func() { _ = listener.Close() }()
 	url := "http://" + listener.Addr().String() + "/"
-	if waybill != "" {
+	if w.url != "" {
 		var remove func() error
-		if secret, remove, err = subscribe(ctx, strings.TrimSuffix(waybill, "/"), url); err != nil {
+		if secret, remove, err = w.subscribe(ctx, url); err != nil {
 			return fmt.Errorf("subscribe: %w", err)
 		}
 		defer func() { err = errors.Join(err, remove()) }()
@@ -82,7 +99,7 @@ func run(ctx context.Context, out io.Writer, listen, secret, waybill string) (er
 
 // subscribe asks a Waybill for all its events, and returns the secret that it
 // signs them with and what ends the subscription.
-func subscribe(ctx context.Context, waybill, url string) (secret string, remove func() error, err error) {
+func (w waybill) subscribe(ctx context.Context, url string) (secret string, remove func() error, err error) {
 	body, err := json.Marshal(map[string]any{
 		"name": "webhook-receiver", "events": []string{"*"}, "channel": map[string]string{"type": "webhook", "url": url},
 	})
@@ -90,25 +107,28 @@ func subscribe(ctx context.Context, waybill, url string) (secret string, remove 
 		return "", nil, err
 	}
 	var made struct{ ID, Secret string }
-	if err := call(ctx, http.MethodPost, waybill+"/api/subscriptions", body, &made); err != nil {
+	if err := w.call(ctx, http.MethodPost, "/api/subscriptions", body, &made); err != nil {
 		return "", nil, err
 	}
 	return made.Secret, func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
 		defer cancel()
-		return call(ctx, http.MethodDelete, waybill+"/api/subscriptions/"+made.ID, nil, nil)
+		return w.call(ctx, http.MethodDelete, "/api/subscriptions/"+made.ID, nil, nil)
 	}, nil
 }
 
 // call makes one request of the API and decodes the answer into out, unless that
 // is nil.
-func call(ctx context.Context, method, url string, body []byte, out any) error {
-	request, err := http.NewRequestWithContext(ctx, method, url, bytes.NewReader(body))
+func (w waybill) call(ctx context.Context, method, path string, body []byte, out any) error {
+	request, err := http.NewRequestWithContext(ctx, method, w.url+path, bytes.NewReader(body))
 	if err != nil {
 		return err
 	}
 	if body != nil {
 		request.Header.Set("Content-Type", "application/json")
+	}
+	if w.key != "" {
+		request.Header.Set("Authorization", "Bearer "+w.key)
 	}
 	answer, err := http.DefaultClient.Do(request)
 	if err != nil {
@@ -120,7 +140,7 @@ func call(ctx context.Context, method, url string, body []byte, out any) error {
 		return err
 	}
 	if answer.StatusCode/100 != 2 {
-		return fmt.Errorf("%s %s answered %s: %s", method, url, answer.Status, text)
+		return fmt.Errorf("%s %s answered %s: %s", method, path, answer.Status, text)
 	}
 	if out == nil {
 		return nil

@@ -121,11 +121,11 @@ func TestRecent_ForgetsTheOldest(t *testing.T) {
 
 // start runs the program until the test ends, or stop is called, and returns
 // where it listens.
-func start(t *testing.T, out *output, secret, waybill string) (url string, stop func()) {
+func start(t *testing.T, out *output, secret string, w waybill) (url string, stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
-	go func() { ended <- run(ctx, out, "127.0.0.1:0", secret, waybill) }()
+	go func() { ended <- run(ctx, out, "127.0.0.1:0", secret, w) }()
 	stop = sync.OnceFunc(func() {
 		cancel()
 		if err := <-ended; err != nil {
@@ -149,7 +149,7 @@ func TestRun_TakesItsSubscriptionBack(t *testing.T) {
 	var asked output
 	api := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
 		text, _ := io.ReadAll(q.Body)
-		fmt.Fprintf(&asked, "%s %s %s\n", q.Method, q.URL.Path, text)
+		fmt.Fprintf(&asked, "%s %s %s %s\n", q.Header.Get("Authorization"), q.Method, q.URL.Path, text)
 		if q.Method == http.MethodPost {
 			w.WriteHeader(http.StatusCreated)
 			fmt.Fprintf(w, `{"id":"7","secret":%q}`, secret)
@@ -159,13 +159,13 @@ func TestRun_TakesItsSubscriptionBack(t *testing.T) {
 	}))
 	t.Cleanup(api.Close)
 	out := &output{}
-	url, stop := start(t, out, "", api.URL+"/")
+	url, stop := start(t, out, "", waybill{api.URL, "wb_a_b"})
 	if got := send(t, url, "1", secret, `{"type":"todos.deleted","data":{}}`, time.Now()); got != http.StatusNoContent {
 		t.Errorf("answered %d", got)
 	}
 	stop()
-	want := `POST /api/subscriptions {"channel":{"type":"webhook","url":"` + url + `"},"events":["*"],"name":"webhook-receiver"}` +
-		"\nDELETE /api/subscriptions/7 \n"
+	want := `Bearer wb_a_b POST /api/subscriptions {"channel":{"type":"webhook","url":"` + url + `"},"events":["*"],"name":"webhook-receiver"}` +
+		"\nBearer wb_a_b DELETE /api/subscriptions/7 \n"
 	if got := asked.String(); got != want {
 		t.Errorf("asked for\n%s, want\n%s", got, want)
 	}
@@ -180,7 +180,7 @@ func TestRun_SaysWhatIsMissing(t *testing.T) {
 		{"whsec_!", "", "base64"},
 		{"", refuses.URL, "404"},
 	} {
-		if err := run(t.Context(), io.Discard, "127.0.0.1:0", c.secret, c.waybill); err == nil || !strings.Contains(err.Error(), c.says) {
+		if err := run(t.Context(), io.Discard, "127.0.0.1:0", c.secret, waybill{c.waybill, ""}); err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%+v: %v", c, err)
 		}
 	}
@@ -193,7 +193,7 @@ func TestRun_ReceivesFromWaybill(t *testing.T) {
 	out := &output{}
 	_, stop := start(t, out, "", api)
 	var operation struct{ ID string }
-	if err := call(t.Context(), http.MethodPost, api+"/api/messages", []byte(`{"content":"Hello"}`), &operation); err != nil {
+	if err := api.call(t.Context(), http.MethodPost, "/api/messages", []byte(`{"content":"Hello"}`), &operation); err != nil {
 		t.Fatal(err)
 	}
 	testenv.Eventually(t, 20*time.Second, "the event is shown", func() error {
@@ -204,13 +204,13 @@ func TestRun_ReceivesFromWaybill(t *testing.T) {
 	})
 	stop()
 	var list struct{ Items []json.RawMessage }
-	if err := call(t.Context(), http.MethodGet, api+"/api/subscriptions", nil, &list); err != nil || len(list.Items) > 0 {
+	if err := api.call(t.Context(), http.MethodGet, "/api/subscriptions", nil, &list); err != nil || len(list.Items) > 0 {
 		t.Errorf("subscriptions that are left: %s, %v", list.Items, err)
 	}
 }
 
-// startWaybill runs `waybill up` until the test ends, and returns its URL.
-func startWaybill(t *testing.T) (api string) {
+// startWaybill runs `waybill up` until the test ends, and returns its URL and key.
+func startWaybill(t *testing.T) waybill {
 	t.Helper()
 	dir := t.TempDir()
 	program := filepath.Join(dir, "waybill")
@@ -242,9 +242,12 @@ func startWaybill(t *testing.T) (api string) {
 			t.Errorf("waybill up: %v\n%s", err, said)
 		}
 	})
-	api = fmt.Sprintf("http://127.0.0.1:%d", ports[0])
 	testenv.Eventually(t, 30*time.Second, "waybill is ready", func() error {
-		return call(t.Context(), http.MethodGet, fmt.Sprintf("http://127.0.0.1:%d/readyz", ports[1]), nil, nil)
+		return waybill{fmt.Sprintf("http://127.0.0.1:%d", ports[1]), ""}.call(t.Context(), http.MethodGet, "/readyz", nil, nil)
 	})
-	return api
+	key, err := readKey(filepath.Join(dir, "data", "admin.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return waybill{fmt.Sprintf("http://127.0.0.1:%d", ports[0]), key}
 }

@@ -48,9 +48,8 @@ type App struct {
 	gate        *gate
 	redisState  redisState
 	auth        *auth.Service
-	seeded      chan struct{} // closed once the operator's key is there
-	drains      bool          // what was accepted is stored before the worker stops: nobody else would
-	durability  string        // of the queue, where it is known beforehand; "" to ask Redis
+	drains      bool   // what was accepted is stored before the worker stops: nobody else would
+	durability  string // of the queue, where it is known beforehand; "" to ask Redis
 
 	public, ops net.Listener
 	stops       []stop // run from the last to the first
@@ -75,7 +74,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 	if err != nil {
 		return nil, err
 	}
-	a := &App{config: c, roles: roles, log: log, version: Version(), collections: collections, failed: make(chan error, 4), seeded: make(chan struct{})}
+	a := &App{config: c, roles: roles, log: log, version: Version(), collections: collections, failed: make(chan error, 4)}
 	if a.channels, err = newChannels(c, a.version); err != nil {
 		return nil, err
 	}
@@ -88,6 +87,9 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 	if err != nil {
 		_ = a.redis.Close()
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	if a.auth, err = newAuth(c, a.store, collections, log); err != nil {
+		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
 	}
 	a.metrics = telemetry.NewMetrics(a.version)
 	a.queue = queue.NewClient(a.redis)

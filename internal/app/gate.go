@@ -91,6 +91,9 @@ func (a *App) prepareStore(ctx context.Context) {
 	for {
 		err := a.migrate(ctx)
 		if err == nil {
+			err = a.seed(ctx)
+		}
+		if err == nil {
 			break
 		}
 		a.gate.unprepared(err)

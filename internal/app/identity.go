@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
-	"time"
 
 	"github.com/waybill-dev/waybill/internal/auth"
 	"github.com/waybill-dev/waybill/internal/collection"
@@ -32,39 +31,15 @@ func newAuth(c config.Config, s *store.Store, collections *collection.Set, log *
 	})
 }
 
-// startAuth starts what knows who is asking. The operator's key is there as soon
-// as the database is.
-func (a *App) startAuth(background context.Context) (*auth.Service, error) {
-	service, err := newAuth(a.config, a.store, a.collections, a.log)
-	if err != nil {
-		return nil, err
+// seed makes the operator's key, if the settings name one.
+func (a *App) seed(ctx context.Context) error {
+	if a.config.AdminKey == "" || !a.roles.API {
+		return nil
 	}
-	a.background(func() { service.Run(background) })
-	if a.config.AdminKey != "" {
-		a.background(func() { a.seed(background, service) })
+	if err := a.auth.Seed(ctx, a.config.AdminKey); err != nil {
+		return fmt.Errorf("the key of WAYBILL_ADMIN_KEY: %w", err)
 	}
-	a.auth = service
-	return service, nil
-}
-
-// seedEvery is how often the operator's key is tried to be made.
-const seedEvery = 100 * time.Millisecond
-
-// seed makes the operator's key, as soon as that can be done.
-func (a *App) seed(ctx context.Context, service *auth.Service) {
-	for {
-		if a.gate.ready() {
-			err := service.Seed(ctx, a.config.AdminKey)
-			if err == nil {
-				close(a.seeded)
-				return
-			}
-			a.log.Warn("the key of WAYBILL_ADMIN_KEY cannot be made; trying until it can", "error", err)
-		}
-		if !pause(ctx, seedEvery) {
-			return
-		}
-	}
+	return nil
 }
 
 // openQueues makes the pages of the queues, on a connection of their own.

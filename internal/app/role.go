@@ -24,17 +24,14 @@ import (
 func (a *App) startAPI(background context.Context) error {
 	acceptor := accept.New(a.redis, a.queue, a.store, accept.Options{Logger: a.log, Observer: a.metrics})
 	a.background(func() { acceptor.Run(background) })
-	identity, err := a.startAuth(background)
-	if err != nil {
-		return err
-	}
+	a.background(func() { a.auth.Run(background) })
 	queues, err := a.openQueues()
 	if err != nil {
 		return err
 	}
 	api, err := httpapi.New(httpapi.Options{
 		Collections: a.collections, Acceptor: acceptor, Store: a.store, Subscriptions: a.store, Channels: a.channels, Waker: waker{a.alarm, a.log},
-		Identity: identity, Accounts: identity, Directory: a.store, Queues: queues,
+		Identity: a.auth, Accounts: a.auth, Directory: a.store, Queues: queues,
 		Limits: httpapi.NewLimits(a.config.RateReads, a.config.RateWrites, a.config.RateAuth, a.config.RateLogin), TrustedProxies: a.config.TrustedProxies,
 		CORSOrigins: a.config.CORSOrigins, PublicURL: a.config.PublicURL,
 		Durability: a.durabilityNow, Version: a.version, MaxBody: a.config.MaxBody, Logger: a.log, Observer: a.metrics,

@@ -26,6 +26,9 @@ type system struct {
 	apis, workers         []*process
 }
 
+// adminKey is the key of the operator of every system and up.
+const adminKey = "wb_tests_a-secret-of-tests-that-is-long-enough-to-be-one"
+
 // newSystem starts apis and workers, with further settings in env, and returns
 // when all are ready.
 func newSystem(t testing.TB, redisURL, databaseURL string, apis, workers int, env ...string) *system {
@@ -47,7 +50,7 @@ func prepareSystem(t testing.TB, redisURL, databaseURL string, apis, workers int
 	s := &system{redisURL: redisURL, databaseURL: databaseURL}
 	env = append([]string{
 		"REDIS_URL=" + redisURL, "DATABASE_URL=" + databaseURL,
-		"WAYBILL_SECRET=a secret of tests, long enough to be one", "WAYBILL_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8",
+		"WAYBILL_SECRET=a secret of tests, long enough to be one", "WAYBILL_WEBHOOK_ALLOW_CIDRS=127.0.0.0/8", "WAYBILL_ADMIN_KEY=" + adminKey,
 	}, env...)
 	for range apis {
 		s.apis = append(s.apis, newProcess(t, "api", nil, env...))

@@ -152,10 +152,10 @@ func (u *Up) admin(ctx context.Context) string {
 	lines := "  key     " + filepath.Join(u.data, adminKeyFile) + "    for Authorization: Bearer, as the admin\n"
 	ctx, cancel := context.WithTimeout(ctx, linkPatience)
 	defer cancel()
-	select {
-	case <-u.seeded:
-	case <-ctx.Done():
-		return lines
+	for !u.gate.ready() {
+		if !pause(ctx, 5*time.Millisecond) {
+			return lines
+		}
 	}
 	id, _, _ := auth.ParseKey(u.adminKey)
 	token, err := u.auth.MakeLink(ctx, id)

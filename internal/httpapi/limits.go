@@ -43,13 +43,10 @@ func (a *API) limit(x *exchange, n *access) error {
 
 // spend counts n writes to a collection.
 func (a *API) spend(x *exchange, c *collection.Collection, n int) error {
-	if a.o.Limits.Writes == nil && a.writeLimits[c.Name] == nil {
-		return nil
-	}
 	if err := x.take("writes", a.o.Limits.Writes, x.payer(), n); err != nil {
 		return err
 	}
-	return x.take(c.Name, a.writeLimits[c.Name], x.tenant+" "+x.payer(), n)
+	return x.take(c.Name, a.writeLimits[c.Name], x.payer(), n)
 }
 
 // payer is who a request counts against.
@@ -87,24 +84,16 @@ func wholeSeconds(d time.Duration) int { return int(math.Ceil(d.Seconds())) }
 // barred refuses an address that has shown too many bad credentials: nothing is
 // verified for it.
 func (a *API) barred(x *exchange) error {
-	if a.o.Limits.Auth == nil {
-		return nil
-	}
 	return overLimit("auth", a.o.Limits.Auth.Take(limitKey(x.address), 0))
 }
 
 // suspect counts a bad credential.
 func (a *API) suspect(x *exchange) {
-	if a.o.Limits.Auth != nil {
-		a.o.Limits.Auth.Take(limitKey(x.address), 1)
-	}
+	a.o.Limits.Auth.Take(limitKey(x.address), 1)
 }
 
 // tryLogin counts a try at an account, which giveBack undoes: only what failed counts.
 func (a *API) tryLogin(x *exchange, email string) (giveBack func(), err error) {
-	if a.o.Limits.Login == nil {
-		return func() {}, nil
-	}
 	account, err := principal.EmailKey(email)
 	if err != nil {
 		account = "" // nobody's, and still somebody who tries
