@@ -27,6 +27,14 @@ type detail map[string]any
 
 // audit notes, in the transaction of the change, who did action to target.
 func (s *Store) audit(ctx context.Context, tx *sql.Tx, tenant, action, target string, d detail) error {
+	return s.auditAs(ctx, tx, newEntryID(), tenant, action, target, d)
+}
+
+func newEntryID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// auditAs is audit under an ID that was drawn before. If the entry is there, from
+// an earlier transaction of the same change, its detail is replaced.
+func (s *Store) auditAs(ctx context.Context, tx *sql.Tx, id, tenant, action, target string, d detail) error {
 	now, err := s.clock(ctx, tx)
 	if err != nil {
 		return err
@@ -38,13 +46,13 @@ func (s *Store) audit(ctx context.Context, tx *sql.Tx, tenant, action, target st
 		}
 	}
 	by := principal.ActorOf(ctx)
-	return s.insertEntries(ctx, tx, []principal.Entry{{
-		ID: uuid.Must(uuid.NewV7()).String(), Tenant: tenant, At: now, Principal: by.Principal, Key: by.Key,
+	return s.putEntries(ctx, tx, []principal.Entry{{
+		ID: id, Tenant: tenant, At: now, Principal: by.Principal, Key: by.Key,
 		Action: action, Target: target, Detail: text, Address: by.Address, RequestID: by.RequestID,
 	}})
 }
 
-func (s *Store) insertEntries(ctx context.Context, tx *sql.Tx, in []principal.Entry) error {
+func (s *Store) putEntries(ctx context.Context, tx *sql.Tx, in []principal.Entry) error {
 	type row = principal.Entry
 	input := []column{
 		pluck(in, "tenant", "text", func(e *row) string { return e.Tenant }),
@@ -58,7 +66,7 @@ func (s *Store) insertEntries(ctx context.Context, tx *sql.Tx, in []principal.En
 		pluck(in, "address", "text", func(e *row) string { return legible(e.Address) }),
 		pluck(in, "request_id", "text", func(e *row) string { return legible(e.RequestID) }),
 	}
-	_, err := s.dialect.exec(ctx, tx, input, insertInto("audit", input))
+	_, err := s.dialect.exec(ctx, tx, input, insertInto("audit", input)+" ON CONFLICT (tenant, id) DO UPDATE SET detail = excluded.detail")
 	return err
 }
 
