@@ -84,8 +84,10 @@ func (s *Store) CreateSubscription(ctx context.Context, sub *subscription.Subscr
 			pluck(one, "paced_until", "timestamptz", func(*subscription.Subscription) time.Time { return never }),
 			pluck(one, "failing_since", "timestamptz", func(*subscription.Subscription) time.Time { return never }))
 		input[1].name = "subscription"
-		_, err := s.dialect.exec(ctx, tx, input, insertInto("dispatches", input))
-		return err
+		if _, err := s.dialect.exec(ctx, tx, input, insertInto("dispatches", input)); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, sub.Tenant, "subscription.create", sub.ID, detail{"channel": sub.Channel, "events": sub.Events})
 	})
 }
 
@@ -170,12 +172,15 @@ func (s *Store) UpdateSubscription(ctx context.Context, key subscription.Key, ch
 		if changed, err = s.subscription(ctx, tx, key, s.dialect.lockRow()); err != nil {
 			return err
 		}
-		enabled := changed.Enabled
+		before := stateOf(changed)
 		if err := change(changed); err != nil {
 			return err
 		}
 		changed.Key = key
-		return s.writeSubscription(ctx, tx, changed, enabled)
+		if err := s.writeSubscription(ctx, tx, changed, before.enabled); err != nil {
+			return err
+		}
+		return s.auditUpdate(ctx, tx, changed, before)
 	})
 	if err != nil {
 		return nil, err
@@ -222,8 +227,10 @@ func (s *Store) DeleteSubscription(ctx context.Context, key subscription.Key) er
 		if err != nil {
 			return err
 		}
-		_, err = s.cancelPending(ctx, tx, key)
-		return err
+		if _, err = s.cancelPending(ctx, tx, key); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, key.Tenant, "subscription.delete", key.ID, nil)
 	})
 }
 
@@ -252,16 +259,7 @@ func (s *Store) cancelPending(ctx context.Context, tx *sql.Tx, key subscription.
 }
 
 func readSubscriptions(ctx context.Context, q querier, statement string, args arguments) ([]subscription.Subscription, error) {
-	rows, err := q.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return nil, err
-	}
-	var found []subscription.Subscription
-	return found, eachRow(rows, func(rows *sql.Rows) error {
-		sub, err := scanSubscription(rows)
-		found = append(found, sub)
-		return err
-	})
+	return readAll(ctx, q, statement, args, scanSubscription)
 }
 
 // scanSubscription reads a row of selectSubscriptions.
