@@ -45,6 +45,15 @@ func (b Box) key(purpose string) ([]byte, error) {
 	return hkdf.Key(sha256.New, b.master, nil, "waybill/"+purpose, sha256.Size)
 }
 
+// Derive returns a key for purpose, 32 bytes, for uses that take a key of their own.
+func (b Box) Derive(purpose string) ([]byte, error) {
+	key, err := b.key("derive/" + purpose)
+	if err != nil {
+		return nil, fmt.Errorf("derive: %w", err)
+	}
+	return key, nil
+}
+
 func (b Box) aead(purpose string) (cipher.AEAD, error) {
 	key, err := b.key(purpose)
 	if err != nil {

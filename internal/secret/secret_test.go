@@ -63,6 +63,26 @@ func TestBox_SignsForOnePurpose(t *testing.T) {
 	}
 }
 
+func TestBox_DerivesAKeyForOnePurpose(t *testing.T) {
+	t.Parallel()
+	box, err := secret.NewBox(strings.Repeat("a", secret.MinBytes))
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := box.Derive("tokens")
+	again, err2 := box.Derive("tokens")
+	other, err3 := box.Derive("other")
+	if err := errors.Join(err, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	if len(one) != 32 || !bytes.Equal(one, again) || bytes.Equal(one, other) {
+		t.Errorf("Derive = %x, %x, for another purpose %x", one, again, other)
+	}
+	if _, err := (secret.Box{}).Derive("tokens"); err == nil {
+		t.Error("Derive works without a secret")
+	}
+}
+
 func TestBox_WithoutASecretDoesNothing(t *testing.T) {
 	t.Parallel()
 	if _, err := secret.NewBox("short"); err == nil {

@@ -1,0 +1,101 @@
+package auth
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/waybill-dev/waybill/internal/principal"
+)
+
+const (
+	pollEvery  = time.Second
+	flushEvery = 30 * time.Second
+	purgeEvery = time.Hour
+	keepEnded  = 30 * 24 * time.Hour // of sessions, for whoever looks into what happened
+	purgeBatch = 1_000               // rows of each kind at a time, so that no table is locked for long
+)
+
+// Run asks for the version of identities, notes when keys were used and purges what
+// is over, until ctx ends.
+func (s *Service) Run(ctx context.Context) {
+	var all sync.WaitGroup
+	all.Go(func() {
+		every(ctx, pollEvery, func() { s.warn(ctx, "identities are not polled", s.poll(ctx)) })
+	})
+	all.Go(func() {
+		every(ctx, flushEvery, func() { s.flush(ctx) })
+		s.flush(context.WithoutCancel(ctx))
+	})
+	all.Go(func() { every(ctx, purgeEvery, func() { s.warn(ctx, "identities are not purged", s.purge(ctx)) }) })
+	all.Wait()
+}
+
+// every calls f now and then again, until ctx ends.
+func every(ctx context.Context, d time.Duration, f func()) {
+	tick := time.NewTicker(d)
+	defer tick.Stop()
+	for ctx.Err() == nil {
+		f()
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+		}
+	}
+}
+
+func (s *Service) warn(ctx context.Context, message string, err error) {
+	if err != nil && ctx.Err() == nil {
+		s.log.WarnContext(ctx, message, slog.Any("error", err)) //nolint:sloglint // the callers' messages are static
+	}
+}
+
+// note remembers that e's key was used, at most once between two flushes.
+func (s *Service) note(e *entry, now time.Time) {
+	stamp := s.cache.stamp(now) + 1 // 0 is never
+	if last := e.noted.Load(); last != 0 && stamp-last < int64(flushEvery) || !e.noted.CompareAndSwap(e.noted.Load(), stamp) {
+		return
+	}
+	s.used.Lock()
+	defer s.used.Unlock()
+	s.used.at[e.principal.Key] = now
+}
+
+// flush writes down when keys were used. What cannot be written waits for the next.
+func (s *Service) flush(ctx context.Context) {
+	s.used.Lock()
+	used := s.used.at
+	s.used.at = map[string]time.Time{}
+	s.used.Unlock()
+	if len(used) == 0 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	err := s.store.KeysUsed(ctx, used)
+	if err == nil {
+		return
+	}
+	s.warn(ctx, "the use of keys is not noted yet", err)
+	s.used.Lock()
+	defer s.used.Unlock()
+	maps.Copy(used, s.used.at) // what came meanwhile is newer
+	s.used.at = used
+}
+
+func (s *Service) purge(ctx context.Context) error {
+	now := s.now()
+	var audited time.Time
+	if s.o.AuditRetention > 0 {
+		audited = now.Add(-s.o.AuditRetention)
+	}
+	ctx = principal.WithActor(ctx, principal.Actor{Principal: "system"})
+	for {
+		n, err := s.store.PurgeIdentity(ctx, now.Add(-keepEnded), audited, purgeBatch)
+		if err != nil || n == 0 {
+			return err
+		}
+	}
+}
