@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -20,11 +21,13 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/apply"
+	"github.com/waybill-dev/waybill/internal/auth"
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/httpapi"
 	"github.com/waybill-dev/waybill/internal/queue"
 	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/internal/secret"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/testenv"
 	"github.com/waybill-dev/waybill/tasks"
@@ -43,6 +46,8 @@ type service struct {
 	seen   *observer
 	client *http.Client
 	notify *notified
+	auth   *auth.Service
+	api    *httpapi.API
 }
 
 // setting changes how a service is made.
@@ -55,6 +60,27 @@ type settings struct {
 	store                 func(*store.Store) httpapi.Store
 	durability            func(context.Context) string
 	channels              httpapi.Channels
+	config                string // of the collections
+	limits                httpapi.Limits
+	proxies               []netip.Prefix
+}
+
+// operatorKey is the key of the operator of every service.
+const operatorKey = "wb_operator_a-secret-of-tests-that-is-long-enough"
+
+// operated sends what names nobody as the operator.
+type operated struct{ http.RoundTripper }
+
+func (o operated) RoundTrip(r *http.Request) (*http.Response, error) {
+	switch given, ok := r.Header["Authorization"]; {
+	case !ok:
+		r = r.Clone(r.Context())
+		r.Header.Set("Authorization", "Bearer "+operatorKey)
+	case len(given) == 1 && given[0] == "": // nobody
+		r = r.Clone(r.Context())
+		r.Header.Del("Authorization")
+	}
+	return o.RoundTripper.RoundTrip(r)
 }
 
 func onRedis(url string) setting           { return func(s *settings) { s.redisURL = url } }
@@ -69,6 +95,7 @@ func newService(t testing.TB, more ...setting) *service {
 		store:       func(s *store.Store) httpapi.Store { return s },
 		durability:  func(context.Context) string { return "fsync-always" },
 		channels:    fakeChannels{},
+		config:      "testdata/waybill.yaml",
 	}
 	for _, set := range more {
 		set(&o)
@@ -89,12 +116,15 @@ func newService(t testing.TB, more ...setting) *service {
 	running.Go(func() { acceptor.Run(ctx) })
 	t.Cleanup(func() { cancel(); running.Wait() })
 
+	running.Go(func() { s.auth.Run(ctx) })
+
 	api, err := httpapi.New(httpapi.Options{
-		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store),
+		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store), Identity: s.auth, Accounts: s.auth, Directory: s.store,
 		Subscriptions: s.notify, Channels: o.channels, Waker: s.notify, Durability: o.durability, Version: "test",
-		MaxBody: o.maxBody, Logger: logger, Observer: s.seen,
+		MaxBody: o.maxBody, Logger: logger, Observer: s.seen, Limits: o.limits, TrustedProxies: o.proxies,
 	})
 	must(t, err)
+	s.api = api
 	server := httptest.NewUnstartedServer(api)
 	server.Config.ReadTimeout = o.readTimeout
 	server.Config.ReadHeaderTimeout = 10 * time.Second
@@ -102,6 +132,7 @@ func newService(t testing.TB, more ...setting) *service {
 	server.Start()
 	t.Cleanup(server.Close)
 	s.url, s.client = server.URL, server.Client()
+	s.client.Transport = operated{s.client.Transport}
 	s.client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	return s
 }
@@ -110,7 +141,7 @@ func newService(t testing.TB, more ...setting) *service {
 func (s *service) connect(o settings) {
 	s.t.Helper()
 	var err error
-	s.set, err = collection.Load("testdata/waybill.yaml")
+	s.set, err = collection.Load(o.config)
 	must(s.t, err)
 	s.redis, err = queue.Connect(o.redisURL)
 	must(s.t, err)
@@ -127,6 +158,13 @@ func (s *service) connect(o settings) {
 	}
 	must(s.t, s.store.EnsureIndexes(s.t.Context(), indexes))
 	s.notify = &notified{Store: s.store}
+	box, err := secret.NewBox("a secret of tests, long enough to be one")
+	must(s.t, err)
+	s.auth, err = auth.New(s.store, auth.Options{
+		Box: box, Registration: "open", Collections: func(name string) bool { _, ok := s.set.Get(name); return ok },
+	})
+	must(s.t, err)
+	must(s.t, s.auth.Seed(s.t.Context(), operatorKey))
 }
 
 // work starts a worker and returns what stops it; the test's end does too.
