@@ -182,7 +182,10 @@ func (s *Store) Announce(ctx context.Context, e *subscription.Event, to subscrip
 		}
 		d := newDelivery(e, to.ID, now, now)
 		made = &d
-		return s.insertEvents(ctx, tx, []subscription.Event{*e}, []subscription.Delivery{d})
+		if err := s.insertEvents(ctx, tx, []subscription.Event{*e}, []subscription.Delivery{d}); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, to.Tenant, "subscription.test", to.ID, detail{"delivery": d.ID})
 	})
 	return made, err
 }
@@ -222,7 +225,10 @@ func (s *Store) RetryDelivery(ctx context.Context, tenant, id string) (*subscrip
 		if err == nil && changed == 0 {
 			err = fault.New(fault.Conflict, "the delivery is due now: it is being made, or waits for its turn")
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, tenant, "delivery.retry", id, detail{"subscription": d.Subscription})
 	})
 	if err != nil {
 		return nil, err

@@ -328,8 +328,10 @@ func (s *Store) Disable(ctx context.Context, key subscription.Key, reason string
 		if err := s.writeSubscription(ctx, tx, sub, true); err != nil {
 			return err
 		}
-		told, err = s.announceNotice(ctx, tx, sub, notice(sub))
-		return err
+		if told, err = s.announceNotice(ctx, tx, sub, notice(sub)); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, key.Tenant, "subscription.disable", key.ID, nil)
 	})
 	return told, err
 }

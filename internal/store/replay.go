@@ -30,7 +30,7 @@ const (
 // Conflict if the subscription is disabled; InvalidRecord if the range has too
 // many events for one replay: then nothing was replayed.
 func (s *Store) Replay(ctx context.Context, key subscription.Key, q ReplayQuery) (count int, err error) {
-	r := replay{s, key, firstID(q.Since), firstID(q.Until.Add(time.Microsecond)), firstID(q.Since.Add(-clockSkew))}
+	r := replay{s, key, firstID(q.Since), firstID(q.Until.Add(time.Microsecond)), firstID(q.Since.Add(-clockSkew)), newEntryID()}
 	next, statement, args := r.wanted, "SELECT 1"+eventsBetween, arguments{key.Tenant, r.low, r.high}
 	if q.Dead {
 		next, statement, args = r.dead, "SELECT 1"+deadBetween, arguments{key.Tenant, r.low, r.high, key.ID, r.made}
@@ -39,19 +39,23 @@ func (s *Store) Replay(ctx context.Context, key subscription.Key, q ReplayQuery)
 		return 0, err
 	}
 	for more := true; more; {
+		var n int64
+		low := r.low
 		err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			r.low = low // again, if what failed is run once more
 			sub, err := s.mustDeliver(ctx, tx, key)
 			if err != nil {
 				return err
 			}
-			var n int64
-			n, more, err = next(ctx, tx, sub)
-			count += int(n)
-			return err
+			if n, more, err = next(ctx, tx, sub); err != nil {
+				return err
+			}
+			return s.auditAs(ctx, tx, r.entry, key.Tenant, "subscription.replay", key.ID, detail{"count": count + int(n)})
 		})
 		if err != nil {
 			return count, err
 		}
+		count += int(n)
 	}
 	return count, nil
 }
@@ -77,11 +81,12 @@ func (s *Store) bounded(ctx context.Context, statement string, args arguments) e
 }
 
 // replay is one replay under way: events after low and before high are left,
-// whose deliveries have IDs from made.
+// whose deliveries have IDs from made. All its transactions have one entry.
 type replay struct {
 	*Store
 	key             subscription.Key
 	low, high, made string
+	entry           string // ID of its entry in the audit
 }
 
 // firstID is lower than the ID of every event of that time and later.
@@ -108,14 +113,14 @@ func (r *replay) wanted(ctx context.Context, tx *sql.Tx, sub *subscription.Subsc
 	if err != nil {
 		return 0, false, err
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT id, type, body"+eventsBetween+" ORDER BY id LIMIT $4", r.key.Tenant, r.low, r.high, replayAtOnce)
+	rows, err := tx.QueryContext(ctx, "SELECT id, type, owner, body"+eventsBetween+" ORDER BY id LIMIT $4", r.key.Tenant, r.low, r.high, replayAtOnce)
 	if err != nil {
 		return 0, false, err
 	}
 	var events []subscription.Event
 	err = eachRow(rows, func(rows *sql.Rows) error {
 		e := subscription.Event{Tenant: r.key.Tenant}
-		err := rows.Scan(&e.ID, &e.Type, &e.Body)
+		err := rows.Scan(&e.ID, &e.Type, &e.Owner, &e.Body)
 		events = append(events, e)
 		return err
 	})
@@ -137,6 +142,6 @@ func (r *replay) wanted(ctx context.Context, tx *sql.Tx, sub *subscription.Subsc
 			return 0, false, err
 		}
 	}
-	r.low = events[len(events)-1].ID // last: transact may run what failed once more
+	r.low = events[len(events)-1].ID
 	return n, len(events) == replayAtOnce, nil
 }

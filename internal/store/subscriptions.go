@@ -20,7 +20,7 @@ import (
 const cancelAtOnce = 5000
 
 const selectSubscriptions = `SELECT tenant, id, name, events, filter, channel, target, rate_limit, max_in_flight, enabled, reason,
-	disabled_at, created_by, created_at, updated_at`
+	disabled_at, created_by, created_at, updated_at, reach_role, reach_principal, reach_collections`
 
 // controlled runs change in a transaction that alters subscriptions: it tells
 // every worker, by the version. Faults are returned as they are.
@@ -84,8 +84,10 @@ func (s *Store) CreateSubscription(ctx context.Context, sub *subscription.Subscr
 			pluck(one, "paced_until", "timestamptz", func(*subscription.Subscription) time.Time { return never }),
 			pluck(one, "failing_since", "timestamptz", func(*subscription.Subscription) time.Time { return never }))
 		input[1].name = "subscription"
-		_, err := s.dialect.exec(ctx, tx, input, insertInto("dispatches", input))
-		return err
+		if _, err := s.dialect.exec(ctx, tx, input, insertInto("dispatches", input)); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, sub.Tenant, "subscription.create", sub.ID, detail{"channel": sub.Channel, "events": sub.Events})
 	})
 }
 
@@ -110,6 +112,9 @@ func subscriptionColumns(in []subscription.Subscription) []column {
 		pluck(in, "reason", "text", func(s *row) string { return s.Reason }),
 		pluck(in, "disabled_at", "timestamptz", func(s *row) time.Time { return orNever(s.DisabledAt) }),
 		pluck(in, "created_by", "text", func(s *row) string { return s.CreatedBy }),
+		pluck(in, "reach_role", "text", func(s *row) string { return string(s.Reach.Role) }),
+		pluck(in, "reach_principal", "text", func(s *row) string { return s.Reach.Principal }),
+		pluck(in, "reach_collections", "text", func(s *row) string { return listed(s.Reach.Collections) }),
 		pluck(in, "created_at", "timestamptz", func(s *row) time.Time { return orNever(s.CreatedAt) }),
 		pluck(in, "updated_at", "timestamptz", func(s *row) time.Time { return orNever(s.UpdatedAt) }))
 }
@@ -167,12 +172,15 @@ func (s *Store) UpdateSubscription(ctx context.Context, key subscription.Key, ch
 		if changed, err = s.subscription(ctx, tx, key, s.dialect.lockRow()); err != nil {
 			return err
 		}
-		enabled := changed.Enabled
+		before := stateOf(changed)
 		if err := change(changed); err != nil {
 			return err
 		}
 		changed.Key = key
-		return s.writeSubscription(ctx, tx, changed, enabled)
+		if err := s.writeSubscription(ctx, tx, changed, before.enabled); err != nil {
+			return err
+		}
+		return s.auditUpdate(ctx, tx, changed, before)
 	})
 	if err != nil {
 		return nil, err
@@ -200,7 +208,8 @@ func (s *Store) writeSubscription(ctx context.Context, tx *sql.Tx, sub *subscrip
 
 const updateSubscription = `UPDATE subscriptions SET name = v.name, events = v.events, filter = v.filter, channel = v.channel,
 	target = v.target, rate_limit = v.rate_limit, max_in_flight = v.max_in_flight, enabled = v.enabled, reason = v.reason,
-	disabled_at = v.disabled_at, updated_at = v.updated_at
+	disabled_at = v.disabled_at, reach_role = v.reach_role, reach_principal = v.reach_principal,
+	reach_collections = v.reach_collections, updated_at = v.updated_at
 	FROM v WHERE subscriptions.tenant = v.tenant AND subscriptions.id = v.id`
 
 // DeleteSubscription removes a subscription. Its pending deliveries end canceled:
@@ -218,8 +227,10 @@ func (s *Store) DeleteSubscription(ctx context.Context, key subscription.Key) er
 		if err != nil {
 			return err
 		}
-		_, err = s.cancelPending(ctx, tx, key)
-		return err
+		if _, err = s.cancelPending(ctx, tx, key); err != nil {
+			return err
+		}
+		return s.audit(ctx, tx, key.Tenant, "subscription.delete", key.ID, nil)
 	})
 }
 
@@ -248,25 +259,17 @@ func (s *Store) cancelPending(ctx context.Context, tx *sql.Tx, key subscription.
 }
 
 func readSubscriptions(ctx context.Context, q querier, statement string, args arguments) ([]subscription.Subscription, error) {
-	rows, err := q.QueryContext(ctx, statement, args...)
-	if err != nil {
-		return nil, err
-	}
-	var found []subscription.Subscription
-	return found, eachRow(rows, func(rows *sql.Rows) error {
-		sub, err := scanSubscription(rows)
-		found = append(found, sub)
-		return err
-	})
+	return readAll(ctx, q, statement, args, scanSubscription)
 }
 
 // scanSubscription reads a row of selectSubscriptions.
 func scanSubscription(rows *sql.Rows) (sub subscription.Subscription, err error) {
 	var events []byte
-	var filter, target, rate string
+	var filter, target, rate, reaches string
 	var disabledAt, createdAt, updatedAt instant
 	err = rows.Scan(&sub.Tenant, &sub.ID, &sub.Name, &events, &filter, &sub.Channel, &target, &rate, &sub.MaxInFlight,
-		&sub.Enabled, &sub.Reason, &disabledAt, &sub.CreatedBy, &createdAt, &updatedAt)
+		&sub.Enabled, &sub.Reason, &disabledAt, &sub.CreatedBy, &createdAt, &updatedAt,
+		&sub.Reach.Role, &sub.Reach.Principal, &reaches)
 	if err != nil {
 		return sub, err
 	}
@@ -276,6 +279,9 @@ func scanSubscription(rows *sql.Rows) (sub subscription.Subscription, err error)
 	}
 	if err := json.Unmarshal(events, &sub.Events); err != nil {
 		return sub, fmt.Errorf("events of subscription %s: %w", sub.ID, err)
+	}
+	if sub.Reach.Collections, err = unlisted[string](reaches); err != nil {
+		return sub, fmt.Errorf("reach of subscription %s: %w", sub.ID, err)
 	}
 	if sub.Target, err = base64.StdEncoding.DecodeString(target); err != nil {
 		return sub, fmt.Errorf("target of subscription %s: %w", sub.ID, err)

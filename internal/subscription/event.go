@@ -29,6 +29,7 @@ type Event struct {
 	Tenant string
 	ID     string // UUIDv7; a stored operation's event has the operation's
 	Type   string // collection.created, …
+	Owner  string // the record's; "" for anonymous
 	Body   []byte // JSON object
 }
 

@@ -1,0 +1,48 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"time"
+)
+
+// Of what ended before $1 ($2: never); $3 bounds each statement.
+const (
+	endedSessions = `(SELECT id FROM sessions WHERE expires_at < $1
+		UNION ALL SELECT id FROM sessions WHERE revoked_at > $2 AND revoked_at < $1) AS s`
+	purgeTokens = `DELETE FROM refresh_tokens WHERE hash IN (SELECT hash FROM refresh_tokens WHERE spent_at > $2 AND spent_at < $1
+		UNION ALL SELECT t.hash FROM ` + endedSessions + ` JOIN refresh_tokens AS t ON t.session = s.id LIMIT $3)`
+	purgeSessions = `DELETE FROM sessions WHERE id IN (SELECT s.id FROM ` + endedSessions + `
+		WHERE NOT EXISTS (SELECT 1 FROM refresh_tokens AS t WHERE t.session = s.id) LIMIT $3)`
+	purgeAudit = `DELETE FROM audit WHERE (tenant, id) IN (SELECT tenant, id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)`
+)
+
+// PurgeIdentity removes refresh tokens that were spent, and sessions that ended,
+// before ended, and entries of the audit from before audited: at most limit rows of
+// each. It returns how many; 0 says that nothing is left to remove.
+func (s *Store) PurgeIdentity(ctx context.Context, ended, audited time.Time, limit int) (removed int64, err error) {
+	over, none, old := s.dialect.at(orNever(ended)), s.dialect.at(never), s.dialect.at(orNever(audited))
+	for _, purge := range []struct {
+		statement string
+		args      arguments
+	}{
+		{purgeTokens, arguments{over, none, limit}},
+		{purgeSessions, arguments{over, none, limit}}, // whose tokens are gone
+		{purgeAudit, arguments{old, limit}},
+	} {
+		var n int64
+		err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
+			result, err := tx.ExecContext(ctx, purge.statement, purge.args...)
+			if err != nil {
+				return err
+			}
+			n, err = result.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return removed, err
+		}
+		removed += n
+	}
+	return removed, nil
+}
