@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -30,6 +31,7 @@ func (s *Service) Login(ctx context.Context, email, password string) (*Tokens, e
 	if s.keys.signer == nil {
 		return nil, errKeyless
 	}
+	begun := s.now()
 	u, err := s.whoLogsIn(ctx, email)
 	if err != nil {
 		return nil, err
@@ -42,12 +44,16 @@ func (s *Service) Login(ctx context.Context, email, password string) (*Tokens, e
 		}
 	}
 	if !same || !u.DisabledAt.IsZero() {
-		return nil, fault.New(fault.Unauthorized, "the e-mail address or the password is wrong")
+		return nil, wrongLogin()
 	}
-	if err := s.loggedIn(ctx, u, password); err != nil {
+	if err := s.loggedIn(ctx, u, begun, password); err != nil {
 		return nil, err
 	}
 	return s.begin(ctx, u)
+}
+
+func wrongLogin() error {
+	return fault.New(fault.Unauthorized, "the e-mail address or the password is wrong")
 }
 
 // whoLogsIn returns the user with that address, one without a password if there is none.
@@ -64,7 +70,8 @@ func (s *Service) whoLogsIn(ctx context.Context, email string) (*principal.User,
 }
 
 // loggedIn notes the login, and hashes the password again if that has become cheap.
-func (s *Service) loggedIn(ctx context.Context, u *principal.User, password string) error {
+// at is before u was read.
+func (s *Service) loggedIn(ctx context.Context, u *principal.User, at time.Time, password string) error {
 	rehashed := ""
 	if needsRehash(u.Password) {
 		var err error
@@ -72,7 +79,7 @@ func (s *Service) loggedIn(ctx context.Context, u *principal.User, password stri
 			return err
 		}
 	}
-	return s.store.LoggedIn(ctx, u.ID, s.now(), u.Password, rehashed)
+	return s.store.LoggedIn(ctx, u.ID, at, rehashed)
 }
 
 func (s *Service) begin(ctx context.Context, u *principal.User) (*Tokens, error) {
@@ -83,9 +90,27 @@ func (s *Service) begin(ctx context.Context, u *principal.User) (*Tokens, error)
 	refresh := opaque()
 	first := &principal.Refresh{Hash: hashOf(refresh), Session: session.ID, CreatedAt: now}
 	if err := s.store.CreateSession(ctx, session, first); err != nil {
-		return nil, err
+		return nil, asWrongLogin(err)
+	}
+	// What ends a user's sessions came before this one, or ends it too. If it came
+	// before, the password that we know may be an old one.
+	after, err := s.store.User(ctx, u.Tenant, u.ID)
+	if err == nil && !after.UpdatedAt.Equal(u.UpdatedAt) {
+		err = cmp.Or(s.end(ctx, session.ID), wrongLogin())
+	}
+	if err != nil {
+		return nil, asWrongLogin(err)
 	}
 	return s.tokens(u, session, refresh)
+}
+
+// asWrongLogin hides that a user was moved or disabled a moment ago.
+func asWrongLogin(err error) error {
+	switch fault.KindOf(err) {
+	case fault.NotFound, fault.Unauthorized:
+		return wrongLogin()
+	}
+	return err
 }
 
 func newID() string { return uuid.Must(uuid.NewV7()).String() }

@@ -147,7 +147,9 @@ const (
 
 // CheckPassword says what is wrong with a password for the user with that address:
 // fault.InvalidRecord at body.password.
-func CheckPassword(email, password string) error { return checkPassword("body.password", email, password) }
+func CheckPassword(email, password string) error {
+	return checkPassword("body.password", email, password)
+}
 
 func checkPassword(location, email, password string) error {
 	refuse := func(message string, args ...any) error {

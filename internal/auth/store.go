@@ -37,9 +37,9 @@ type Users interface {
 	// sessions end but the one in keep; if the tenant changes or the user is
 	// disabled, so do their keys (revoked on a move; those of a disabled user rest).
 	UpdateUser(ctx context.Context, tenant, id, keep string, change func(*principal.User) error) (*principal.User, error)
-	// LoggedIn notes a login's time and, if rehashed is given, puts it in the place
-	// of the password, if that is what it was. No version, no audit.
-	LoggedIn(ctx context.Context, id string, at time.Time, password, rehashed string) error
+	// LoggedIn notes a login's time and, if given, the rehashed password, unless that
+	// was changed after at. No version, no audit.
+	LoggedIn(ctx context.Context, id string, at time.Time, password string) error
 }
 
 // Keys are API keys.
@@ -51,7 +51,7 @@ type Keys interface {
 	// RevokeKey ends a key; one that has ended is fault.NotFound. user limits it
 	// to that user's, "" does not.
 	RevokeKey(ctx context.Context, tenant, id, user string, at time.Time) error
-	// ReplaceKeyHash gives a key another secret and makes it good again if it was revoked.
+	// ReplaceKeyHash gives a key another secret, and makes one that was revoked good again.
 	ReplaceKeyHash(ctx context.Context, tenant, id string, hash []byte) error
 	// KeysUsed notes when keys were last used. No version, no audit.
 	KeysUsed(ctx context.Context, used map[string]time.Time) error
