@@ -101,6 +101,7 @@ func (s *Store) insertEvents(ctx context.Context, tx *sql.Tx, events []subscript
 		pluck(events, "tenant", "text", func(e *subscription.Event) string { return e.Tenant }),
 		pluck(events, "id", "uuid", func(e *subscription.Event) string { return e.ID }),
 		pluck(events, "type", "text", func(e *subscription.Event) string { return e.Type }),
+		pluck(events, "owner", "text", func(e *subscription.Event) string { return e.Owner }),
 		pluck(events, "body", "text", func(e *subscription.Event) string { return string(e.Body) }),
 	}
 	if _, err := s.dialect.exec(ctx, tx, input, insertInto("events", input)); err != nil || len(deliveries) == 0 {

@@ -257,6 +257,7 @@ func (a *application) insertOperations(ctx context.Context, tx *sql.Tx, outcomes
 		pluck(outcomes, "error_code", "text", func(o *record.Outcome) string { return string(o.Code) }),
 		pluck(outcomes, "error_detail", "text", func(o *record.Outcome) string { return o.Detail }),
 		pluck(outcomes, "principal", "text", func(o *record.Outcome) string { return o.Operation.Principal }),
+		pluck(outcomes, "owner", "text", func(o *record.Outcome) string { return o.Owner }),
 		pluck(outcomes, "attempts", "integer", attemptsOf),
 		pluck(outcomes, "accepted_at", "timestamptz", func(o *record.Outcome) time.Time { return record.AcceptedAt(o.Operation.ID) }),
 		pluck(outcomes, "stored_at", "timestamptz", func(*record.Outcome) time.Time { return a.now }),

@@ -37,7 +37,7 @@ func (c *changes) add(key record.Key, before, after *record.Record) {
 // write does them, all or errRaced.
 func (c *changes) write(ctx context.Context, tx *sql.Tx, d dialect) error {
 	if n := len(c.inserts); n > 0 {
-		input := append(nameColumns(c.inserts), stateColumns(c.inserts)...)
+		input := append(append(nameColumns(c.inserts), ownerColumn(c.inserts)), stateColumns(c.inserts)...)
 		statement := insertInto("records", input) + " ON CONFLICT (tenant, collection, id) DO NOTHING"
 		if err := all(n)(d.exec(ctx, tx, input, statement)); err != nil {
 			return err
@@ -75,6 +75,11 @@ func nameColumns(in []change) []column {
 
 func expectedColumn(in []change) column {
 	return pluck(in, "expected", "bigint", func(c *change) int64 { return c.expected })
+}
+
+// ownerColumn is for records that are created: the owner never changes.
+func ownerColumn(in []change) column {
+	return pluck(in, "owner", "text", func(c *change) string { return c.Owner })
 }
 
 func stateColumns(in []change) []column {

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"time"
@@ -140,4 +141,20 @@ func (i *instant) Scan(src any) error {
 		return err
 	}
 	return fmt.Errorf("a time is stored as %T", src)
+}
+
+// listed is a list as it is kept, in text, and unlisted as it is read: "" for none.
+func listed[T ~string](list []T) string {
+	if len(list) == 0 {
+		return ""
+	}
+	b, _ := json.Marshal(list) //nolint:errchkjson // strings
+	return string(b)
+}
+
+func unlisted[T ~string](text string) (list []T, err error) {
+	if text != "" {
+		err = json.Unmarshal([]byte(text), &list)
+	}
+	return list, err
 }

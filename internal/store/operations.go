@@ -20,7 +20,7 @@ type OperationQuery struct {
 	Before     string // ID of the last operation of the page before
 }
 
-const selectOperations = `SELECT tenant, id, collection, record, action, status, version, error_code, error_detail, principal, attempts, stored_at`
+const selectOperations = `SELECT tenant, id, collection, record, action, status, version, error_code, error_detail, principal, owner, attempts, stored_at`
 
 // Operation returns a stored operation, or NotFound.
 func (s *Store) Operation(ctx context.Context, tenant, id string) (*record.Stored, error) {
@@ -192,7 +192,7 @@ func (s *Store) readOperations(ctx context.Context, statement string, args argum
 func scanOperation(rows *sql.Rows) (o record.Stored, err error) {
 	var storedAt instant
 	err = rows.Scan(&o.Tenant, &o.ID, &o.Collection, &o.Key.ID, &o.Action, &o.Status, &o.Version, &o.Code, &o.Detail,
-		&o.Principal, &o.Attempts, &storedAt)
+		&o.Principal, &o.Owner, &o.Attempts, &storedAt)
 	o.AcceptedAt, o.StoredAt = record.AcceptedAt(o.ID), storedAt.Time
 	return o, err
 }

@@ -20,10 +20,11 @@ type RecordQuery struct {
 	After      string // CreatedBy of the last record of the page before; "" for the first page
 	Descending bool   // newest first
 	Filters    []Filter
+	Owner      string // only that principal's records; "": any
 }
 
 const (
-	selectRecords = "SELECT records.tenant, records.collection, records.id, records.version, records.data, records.created_by, records.updated_by"
+	selectRecords = "SELECT records.tenant, records.collection, records.id, records.version, records.data, records.created_by, records.updated_by, records.owner"
 	sameRecord    = " records.tenant = v.tenant AND records.collection = v.collection AND records.id = v.id"
 )
 
@@ -50,7 +51,7 @@ func (s *Store) Records(ctx context.Context, tenant, collection string, q Record
 	if err := checkCursor(q.After); err != nil {
 		return nil, false, err
 	}
-	if !storable(tenant, collection) || slices.ContainsFunc(q.Filters, func(f Filter) bool { return !storable(f.Field, f.Value) }) {
+	if !storable(tenant, collection, q.Owner) || slices.ContainsFunc(q.Filters, func(f Filter) bool { return !storable(f.Field, f.Value) }) {
 		return nil, false, nil
 	}
 	statement, args := s.recordsStatement(tenant, collection, q)
@@ -65,7 +66,7 @@ func (s *Store) Records(ctx context.Context, tenant, collection string, q Record
 func (s *Store) recordsStatement(tenant, collection string, q RecordQuery) (string, arguments) {
 	var b strings.Builder
 	var args arguments
-	b.WriteString(selectRecords + " FROM records WHERE version > 0 AND tenant = " + args.add(tenant))
+	b.WriteString(selectRecords + " FROM records" + s.ownedBy(q, &args) + " AND tenant = " + args.add(tenant))
 	if len(q.Filters) == 0 {
 		b.WriteString(" AND collection = " + args.add(collection))
 	} else { // the planner must see that the collection's partial indexes apply
@@ -84,6 +85,19 @@ func (s *Store) recordsStatement(tenant, collection string, q RecordQuery) (stri
 	}
 	b.WriteString(" ORDER BY created_by" + order + " LIMIT " + args.add(q.Limit+1))
 	return b.String(), args
+}
+
+// ownedBy begins the conditions of a list such that, without filters, one index
+// alone serves it.
+func (s *Store) ownedBy(q RecordQuery, args *arguments) string {
+	if q.Owner == "" {
+		return " WHERE version > 0"
+	}
+	index := ""
+	if len(q.Filters) == 0 {
+		index = "records_by_owner"
+	}
+	return s.dialect.by(index) + " WHERE owner <> '' AND owner = " + args.add(q.Owner)
 }
 
 // Exists says which of the records exist now; those that do not are left out.
@@ -127,7 +141,7 @@ func (s *Store) readRecords(ctx context.Context, statement string, args argument
 
 // scanRecord reads a row of selectRecords.
 func scanRecord(rows *sql.Rows) (r record.Record, err error) {
-	err = rows.Scan(&r.Tenant, &r.Collection, &r.ID, &r.Version, &r.Data, &r.CreatedBy, &r.UpdatedBy)
+	err = rows.Scan(&r.Tenant, &r.Collection, &r.ID, &r.Version, &r.Data, &r.CreatedBy, &r.UpdatedBy, &r.Owner)
 	return r, err
 }
 

@@ -108,14 +108,14 @@ func (r *replay) wanted(ctx context.Context, tx *sql.Tx, sub *subscription.Subsc
 	if err != nil {
 		return 0, false, err
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT id, type, body"+eventsBetween+" ORDER BY id LIMIT $4", r.key.Tenant, r.low, r.high, replayAtOnce)
+	rows, err := tx.QueryContext(ctx, "SELECT id, type, owner, body"+eventsBetween+" ORDER BY id LIMIT $4", r.key.Tenant, r.low, r.high, replayAtOnce)
 	if err != nil {
 		return 0, false, err
 	}
 	var events []subscription.Event
 	err = eachRow(rows, func(rows *sql.Rows) error {
 		e := subscription.Event{Tenant: r.key.Tenant}
-		err := rows.Scan(&e.ID, &e.Type, &e.Body)
+		err := rows.Scan(&e.ID, &e.Type, &e.Owner, &e.Body)
 		events = append(events, e)
 		return err
 	})

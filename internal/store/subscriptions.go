@@ -20,7 +20,7 @@ import (
 const cancelAtOnce = 5000
 
 const selectSubscriptions = `SELECT tenant, id, name, events, filter, channel, target, rate_limit, max_in_flight, enabled, reason,
-	disabled_at, created_by, created_at, updated_at`
+	disabled_at, created_by, created_at, updated_at, reach_role, reach_principal, reach_collections`
 
 // controlled runs change in a transaction that alters subscriptions: it tells
 // every worker, by the version. Faults are returned as they are.
@@ -110,6 +110,9 @@ func subscriptionColumns(in []subscription.Subscription) []column {
 		pluck(in, "reason", "text", func(s *row) string { return s.Reason }),
 		pluck(in, "disabled_at", "timestamptz", func(s *row) time.Time { return orNever(s.DisabledAt) }),
 		pluck(in, "created_by", "text", func(s *row) string { return s.CreatedBy }),
+		pluck(in, "reach_role", "text", func(s *row) string { return string(s.Reach.Role) }),
+		pluck(in, "reach_principal", "text", func(s *row) string { return s.Reach.Principal }),
+		pluck(in, "reach_collections", "text", func(s *row) string { return listed(s.Reach.Collections) }),
 		pluck(in, "created_at", "timestamptz", func(s *row) time.Time { return orNever(s.CreatedAt) }),
 		pluck(in, "updated_at", "timestamptz", func(s *row) time.Time { return orNever(s.UpdatedAt) }))
 }
@@ -200,7 +203,8 @@ func (s *Store) writeSubscription(ctx context.Context, tx *sql.Tx, sub *subscrip
 
 const updateSubscription = `UPDATE subscriptions SET name = v.name, events = v.events, filter = v.filter, channel = v.channel,
 	target = v.target, rate_limit = v.rate_limit, max_in_flight = v.max_in_flight, enabled = v.enabled, reason = v.reason,
-	disabled_at = v.disabled_at, updated_at = v.updated_at
+	disabled_at = v.disabled_at, reach_role = v.reach_role, reach_principal = v.reach_principal,
+	reach_collections = v.reach_collections, updated_at = v.updated_at
 	FROM v WHERE subscriptions.tenant = v.tenant AND subscriptions.id = v.id`
 
 // DeleteSubscription removes a subscription. Its pending deliveries end canceled:
@@ -263,10 +267,11 @@ func readSubscriptions(ctx context.Context, q querier, statement string, args ar
 // scanSubscription reads a row of selectSubscriptions.
 func scanSubscription(rows *sql.Rows) (sub subscription.Subscription, err error) {
 	var events []byte
-	var filter, target, rate string
+	var filter, target, rate, reaches string
 	var disabledAt, createdAt, updatedAt instant
 	err = rows.Scan(&sub.Tenant, &sub.ID, &sub.Name, &events, &filter, &sub.Channel, &target, &rate, &sub.MaxInFlight,
-		&sub.Enabled, &sub.Reason, &disabledAt, &sub.CreatedBy, &createdAt, &updatedAt)
+		&sub.Enabled, &sub.Reason, &disabledAt, &sub.CreatedBy, &createdAt, &updatedAt,
+		&sub.Reach.Role, &sub.Reach.Principal, &reaches)
 	if err != nil {
 		return sub, err
 	}
@@ -276,6 +281,9 @@ func scanSubscription(rows *sql.Rows) (sub subscription.Subscription, err error)
 	}
 	if err := json.Unmarshal(events, &sub.Events); err != nil {
 		return sub, fmt.Errorf("events of subscription %s: %w", sub.ID, err)
+	}
+	if sub.Reach.Collections, err = unlisted[string](reaches); err != nil {
+		return sub, fmt.Errorf("reach of subscription %s: %w", sub.ID, err)
 	}
 	if sub.Target, err = base64.StdEncoding.DecodeString(target); err != nil {
 		return sub, fmt.Errorf("target of subscription %s: %w", sub.ID, err)
