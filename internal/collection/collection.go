@@ -37,7 +37,7 @@ type Access struct{ Read, Write Role }
 // MayRead says whether somebody of a role may read what owner created. id is
 // theirs, "" for anonymous, who owns nothing.
 func (a Access) MayRead(role principal.Role, id, owner string) bool {
-	return role.AtLeast(a.Read.Least()) && (a.Read != Owner || role.AtLeast(principal.Admin) || id == owner)
+	return role.AtLeast(a.Read.Least()) && (a.Read != Owner || role.AtLeast(principal.Admin) || id != "" && id == owner)
 }
 
 // Least returns the role that somebody must have at least, whoever owns what.

@@ -40,7 +40,7 @@ func (s *Store) wanted(ctx context.Context, tx *sql.Tx) (*subscription.Index, ti
 	if err != nil {
 		return nil, time.Time{}, err
 	}
-	index = subscription.NewIndex(all)
+	index = subscription.NewIndex(all, s.rules)
 	s.subscribers.mu.Lock()
 	defer s.subscribers.mu.Unlock()
 	if version > s.subscribers.version {

@@ -350,7 +350,7 @@ func (s *Store) announceNotice(ctx context.Context, tx *sql.Tx, about *subscript
 	}
 	var deliveries []subscription.Delivery
 	for i := range all {
-		if to := &all[i]; to.Enabled && to.ID != about.ID && to.Wants(&e) {
+		if to := &all[i]; to.Enabled && to.ID != about.ID && to.Wants(&e, s.rules) {
 			told = append(told, to.Key)
 			deliveries = append(deliveries, newDelivery(&e, to.ID, now, now))
 		}

@@ -129,7 +129,7 @@ func (r *replay) wanted(ctx context.Context, tx *sql.Tx, sub *subscription.Subsc
 	}
 	var deliveries []subscription.Delivery
 	for i := range events {
-		if sub.Wants(&events[i]) {
+		if sub.Wants(&events[i], r.rules) {
 			deliveries = append(deliveries, newDelivery(&events[i], sub.ID, now, now))
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
 // ErrURL is wrapped by the errors of Open.
@@ -34,6 +35,8 @@ type Options struct {
 	MaxConns        int          // most connections; 0: 10 to Postgres, 4 readers for SQLite (which has one writer always)
 	Logger          *slog.Logger // nil: logs nothing
 	ApplicationName string       // what Postgres shows of us; "" : waybill
+	// Rules say which subscriptions may be told of an event; nil: all that want it.
+	Rules subscription.Rules
 }
 
 // Store is a database of records and operations. Its methods may be called from
@@ -45,13 +48,14 @@ type Store struct {
 	version       int64 // of the schema, as this program needs it
 	log           *slog.Logger
 	subscribers   subscribers
+	rules         subscription.Rules
 }
 
 // Open returns the store at url: postgres://…, postgresql://… or sqlite:PATH.
 // It does not connect, so the database may be down; its errors wrap ErrURL and
 // never show the URL, which may hold a password.
 func Open(url string, o Options) (*Store, error) {
-	s := &Store{log: o.Logger}
+	s := &Store{log: o.Logger, rules: o.Rules}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}

@@ -47,11 +47,20 @@ func TypeOf(o *record.Outcome) string {
 	return o.Operation.Collection + "." + last
 }
 
+// ownerOf returns whose event an outcome makes: the record's owner's; of a write
+// that failed, its writer's, for it shows what was submitted.
+func ownerOf(o *record.Outcome) string {
+	if o.Status == record.Failed {
+		return o.Operation.Principal
+	}
+	return o.Owner
+}
+
 // EventOf returns the event of an outcome. It depends on the outcome alone, so
 // whoever renders it again gets the same bytes.
 func EventOf(o *record.Outcome) Event {
 	op := &o.Operation
-	e := Event{Tenant: op.Tenant, ID: op.ID, Type: TypeOf(o)}
+	e := Event{Tenant: op.Tenant, ID: op.ID, Type: TypeOf(o), Owner: ownerOf(o)}
 	data := record.AppendSubmitted(nil, op)
 	if o.Record != nil {
 		data = o.Record.AppendJSON(nil)

@@ -67,17 +67,22 @@ func wants(patterns []string, eventType string) bool {
 	return false
 }
 
-// Index finds the subscriptions that want an event. It never changes.
-type Index struct{ byTenant map[string][]*matcher }
+// Index finds the subscriptions that want an event, and may be told of it. It
+// never changes.
+type Index struct {
+	byTenant map[string][]*matcher
+	rules    Rules
+}
 
 type matcher struct {
 	*Subscription
 	filter map[string]string // canonical values by field
 }
 
-// NewIndex returns an Index of subscriptions, disabled ones too.
-func NewIndex(subscriptions []Subscription) *Index {
-	x := &Index{byTenant: map[string][]*matcher{}}
+// NewIndex returns an Index of subscriptions, disabled ones too, under rules (nil:
+// everybody may read everything).
+func NewIndex(subscriptions []Subscription, rules Rules) *Index {
+	x := &Index{byTenant: map[string][]*matcher{}, rules: rules}
 	for i := range subscriptions {
 		m := newMatcher(&subscriptions[i])
 		x.byTenant[m.Tenant] = append(x.byTenant[m.Tenant], m)
@@ -96,13 +101,13 @@ func newMatcher(s *Subscription) *matcher {
 // Empty says whether nobody can want an event of the tenant.
 func (x *Index) Empty(tenant string) bool { return len(x.byTenant[tenant]) == 0 }
 
-// Match returns the subscriptions that want an event of that type, whose filter
-// is applied to data: a JSON object.
-func (x *Index) Match(tenant, eventType string, data []byte) []*Subscription {
+// Match returns the subscriptions that want an event of that type about what
+// owner has; their filter is applied to data: a JSON object.
+func (x *Index) Match(tenant, eventType, owner string, data []byte) []*Subscription {
 	var found []*Subscription
 	var fields map[string]string
 	for _, m := range x.byTenant[tenant] {
-		if !wants(m.Events, eventType) {
+		if !wants(m.Events, eventType) || !m.Reach.covers(eventType, owner, x.rules) {
 			continue
 		}
 		if m.filter != nil {
@@ -128,12 +133,13 @@ func (x *Index) MatchOutcome(o *record.Outcome) []*Subscription {
 	if o.Record != nil {
 		data = o.Record.Data
 	}
-	return x.Match(o.Operation.Tenant, TypeOf(o), data)
+	return x.Match(o.Operation.Tenant, TypeOf(o), ownerOf(o), data)
 }
 
-// Wants says whether the subscription wants an event that was announced before.
-func (s *Subscription) Wants(e *Event) bool {
-	if !wants(s.Events, e.Type) {
+// Wants says whether the subscription wants an event that was announced before,
+// and may be told of it by rules (nil: everybody may read everything).
+func (s *Subscription) Wants(e *Event, rules Rules) bool {
+	if !wants(s.Events, e.Type) || !s.Reach.covers(e.Type, e.Owner, rules) {
 		return false
 	}
 	m := newMatcher(s)

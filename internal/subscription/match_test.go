@@ -57,15 +57,15 @@ func TestIndex_MatchesByPatternAndFilter(t *testing.T) {
 		{"an object is no scalar", "t.created", `{"a":1}`, `{"a":{"b":1}}`, []string{"*"}, false},
 	} {
 		s := subscription.Subscription{Key: subscription.Key{Tenant: "default", ID: "1"}, Events: c.patterns, Filter: json.RawMessage(c.filter)}
-		x := subscription.NewIndex([]subscription.Subscription{s})
-		if got := len(x.Match("default", c.event, []byte(c.data))) == 1; got != c.want {
+		x := subscription.NewIndex([]subscription.Subscription{s}, nil)
+		if got := len(x.Match("default", c.event, "", []byte(c.data))) == 1; got != c.want {
 			t.Errorf("%s: matched %v, want %v", c.name, got, c.want)
 		}
 		e := subscription.Event{Type: c.event, Body: []byte(`{"data":` + c.data + `}`)}
-		if got := s.Wants(&e); got != c.want {
+		if got := s.Wants(&e, nil); got != c.want {
 			t.Errorf("%s: Wants %v, want %v", c.name, got, c.want)
 		}
-		if len(x.Match("other", c.event, []byte(c.data))) != 0 {
+		if len(x.Match("other", c.event, "", []byte(c.data))) != 0 {
 			t.Errorf("%s: another tenant's event matched", c.name)
 		}
 	}

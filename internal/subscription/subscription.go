@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/collection"
-	"github.com/waybill-dev/waybill/internal/principal"
 )
 
 // Channel is a way of notifying.
@@ -47,14 +46,6 @@ type Subscription struct {
 	Reach       Reach
 	CreatedAt   time.Time
 	UpdatedAt   time.Time
-}
-
-// Reach is what a subscription may be told of: what whoever made it, or changed it
-// last, could read then.
-type Reach struct {
-	Role        principal.Role
-	Principal   string   // ID
-	Collections []string // nil: all
 }
 
 // Status is where a delivery stands. All but Pending are final until a retry or
