@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -79,6 +80,12 @@ func TestOpenAPI_Structure(t *testing.T) {
 		"/api/subscriptions": {"get", "post"}, "/api/subscriptions/{id}": {"delete", "get", "patch"}, "/api/subscriptions/{id}/unsubscribe": {"get", "post"},
 		"/api/deliveries": {"get"}, "/api/deliveries/{id}": {"get"}, "/api/deliveries/{id}/retry": {"post"},
 	}
+	maps.Copy(want, map[string][]string{
+		"/api/auth/register": {"post"}, "/api/auth/login": {"post"}, "/api/auth/refresh": {"post"}, "/api/auth/logout": {"post"},
+		"/api/auth/password": {"post"}, "/api/auth/session": {"delete", "post"}, "/api/me": {"get"},
+		"/api/keys": {"get", "post"}, "/api/keys/{id}": {"delete", "get"}, "/api/users": {"get", "post"}, "/api/users/{id}": {"get", "patch"},
+		"/api/tenants": {"get"}, "/api/audit": {"get"},
+	})
 	for _, action := range []string{"test", "rotate-secret", "enable", "disable", "replay"} {
 		want["/api/subscriptions/{id}/"+action] = []string{"post"}
 	}

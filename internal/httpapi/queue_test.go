@@ -67,6 +67,7 @@ func TestAPI_PostgresDown(t *testing.T) {
 	t.Parallel()
 	p := testenv.NewPostgres(t)
 	s := newService(t, onDatabase(p.URL()))
+	s.get("/api/me").want(200) // from now on the operator is known
 	must(t, p.Kill())
 	s.get("/api/messages").problem(503, "store_unavailable")
 	s.get("/api/messages/a").problem(503, "store_unavailable")

@@ -74,7 +74,7 @@ func TestAPI_NotFound(t *testing.T) {
 		"/api/deliveries/x":          "not_found",
 		"/api/deliveries/x/attempts": "not_found",
 
-		"/api/audit":             "not_found", // a name that no collection can have
+		"/api/changes/a":         "not_found", // a name that no collection can have
 		"//api/messages":         "not_found",
 		"/api/nothing?limit=abc": "unknown_collection",
 	} {
