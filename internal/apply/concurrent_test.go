@@ -96,7 +96,7 @@ func (s *system) writer(t *testing.T, n, writes int) (accepted []record.Operatio
 	for i := range writes {
 		w := &accept.Write{Operation: record.Operation{
 			Key:    record.Key{Tenant: "default", Collection: "todos", ID: fmt.Sprintf("r%d", r.IntN(5))},
-			Action: actions[r.IntN(len(actions))], IfMatch: max(0, r.Int64N(12)-8),
+			Action: actions[r.IntN(len(actions))], IfMatch: max(0, r.Int64N(12)-8), Principal: fmt.Sprintf("user:%d", n),
 		}}
 		if w.Action != record.Delete {
 			w.Body = fmt.Appendf(nil, `{"text":"%d.%d"}`, n, i)
@@ -190,7 +190,7 @@ func (s *system) compare(t *testing.T, operations []record.Operation) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got.Status != want.Status || got.Version != want.Version || got.Code != want.Code || got.Detail != want.Detail {
+		if got.Status != want.Status || got.Version != want.Version || got.Code != want.Code || got.Detail != want.Detail || got.Owner != want.Owner {
 			t.Errorf("%s of %s, %s: %s %d %s, want %s %d %s", op.Action, op.Key.ID, op.ID,
 				got.Status, got.Version, got.Detail, want.Status, want.Version, want.Detail)
 			if wrong++; wrong > 10 {
@@ -203,7 +203,7 @@ func (s *system) compare(t *testing.T, operations []record.Operation) {
 		switch {
 		case want == nil && fault.KindOf(err) != fault.NotFound:
 			t.Errorf("record %s: %+v, %v; want none", key.ID, got, err)
-		case want != nil && (err != nil || got.Version != want.Version || string(got.Data) != string(want.Data) || got.UpdatedBy != want.UpdatedBy):
+		case want != nil && (err != nil || got.Version != want.Version || string(got.Data) != string(want.Data) || got.UpdatedBy != want.UpdatedBy || got.Owner != want.Owner):
 			t.Errorf("record %s: %+v, %v; want %+v", key.ID, got, err, want)
 		}
 	}
