@@ -64,6 +64,9 @@ func NewUp(ctx context.Context, c config.Config, log *slog.Logger) (u *Up, err e
 			return u, err
 		}
 	}
+	if c.Registration == "" {
+		c.Registration = config.Open
+	}
 	c.AllowCIDRs = append(slices.Clone(c.AllowCIDRs), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	if c.RedisURL == "" {
 		if u.redis, err = startLocalRedis(ctx, u.data, u.lock, log); err != nil {
