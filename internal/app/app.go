@@ -246,10 +246,11 @@ func (a *App) bind() error {
 		needed  bool
 		name    string
 		address string
+		most    int // connections at once; 0: no bound
 		bound   *net.Listener
 	}{
-		{true, "operators", a.opsAddress(), &a.ops},
-		{a.roles.API, "the API", a.config.Listen, &a.public},
+		{true, "operators", a.opsAddress(), 0, &a.ops}, // who looks why there are so many must get in
+		{a.roles.API, "the API", a.config.Listen, a.config.MaxConnections, &a.public},
 	} {
 		if !l.needed {
 			continue
@@ -258,11 +259,12 @@ func (a *App) bind() error {
 		if err != nil {
 			return fmt.Errorf("listen for %s: %w", l.name, err)
 		}
+		listener := httpapi.Listen(bound, l.most)
 		a.onStop("listening", func(context.Context) error {
-			_ = bound.Close() // the server has closed it, if it came to serving
+			_ = listener.Close() // the server has closed it, if it came to serving
 			return nil
 		})
-		*l.bound = httpapi.Listen(bound)
+		*l.bound = listener
 	}
 	return nil
 }

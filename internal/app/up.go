@@ -80,7 +80,7 @@ func NewUp(ctx context.Context, c config.Config, log *slog.Logger) (u *Up, err e
 		u.adminKey = c.AdminKey
 	}
 	if c.Registration == "" {
-		c.Registration = "open"
+		c.Registration = config.Open
 	}
 	c.AllowCIDRs = append(slices.Clone(c.AllowCIDRs), netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128"))
 	if c.RedisURL == "" {

@@ -65,6 +65,12 @@ func (r Rate) String() string {
 	return fmt.Sprintf("%d/%s", r.N, map[time.Duration]string{time.Second: "s", time.Minute: "m", time.Hour: "h"}[r.Per])
 }
 
+// UnmarshalText reads what ParseRate does.
+func (r *Rate) UnmarshalText(text []byte) (err error) {
+	*r, err = ParseRate(string(text))
+	return err
+}
+
 // RateLimit holds the limits of a collection; nil is none.
 type RateLimit struct {
 	Writes *Rate // per principal, else per client address

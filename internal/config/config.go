@@ -32,14 +32,26 @@ type Config struct {
 	Data            string          `env:"WAYBILL_DATA" envDefault:"./data" doc:"Where waybill up keeps everything."`
 	Concurrency     int             `env:"WAYBILL_CONCURRENCY" envDefault:"4" doc:"Batches that a worker applies at a time, each on a database connection of its own."`
 	Deliveries      int             `env:"WAYBILL_DELIVERY_CONCURRENCY" envDefault:"2048" doc:"Attempts at deliveries that a worker makes at a time, over all subscriptions."`
-	Secret          string          `env:"WAYBILL_SECRET" secret:"true" doc:"Seals the secrets of subscriptions, 32 bytes or more, the same for all processes. Without it there can be no subscriptions. waybill up makes one and keeps it under WAYBILL_DATA."`
-	PublicURL       string          `env:"WAYBILL_PUBLIC_URL" doc:"Where the public API is reached from outside, such as https://waybill.example.com: links in e-mails lead there."`
+	Secret          string          `env:"WAYBILL_SECRET" secret:"true" doc:"Seals the secrets of subscriptions and signs access tokens, 32 bytes or more, the same for all processes. Without it there can be no subscriptions. waybill up makes one and keeps it under WAYBILL_DATA."`
+	PublicURL       string          `env:"WAYBILL_PUBLIC_URL" doc:"Where the public API is reached from outside, such as https://waybill.example.com: links in e-mails lead there, and with https:// browsers are told to insist on it."`
 	Retries         []time.Duration `env:"WAYBILL_WEBHOOK_RETRIES" envDefault:"5s,5m,30m,2h,5h,10h,10h" doc:"How long after each failed attempt the next one is made, ±20 %; after the last the delivery is dead. For all channels."`
 	AllowCIDRs      []netip.Prefix  `env:"WAYBILL_WEBHOOK_ALLOW_CIDRS" doc:"Private address ranges that webhooks may reach, separated by commas. None by default; waybill up allows the loopback."`
 	HTTPSOnly       bool            `env:"WAYBILL_WEBHOOK_HTTPS_ONLY" envDefault:"false" doc:"Refuse webhooks to http:// addresses."`
 	Proxy           string          `env:"WAYBILL_WEBHOOK_PROXY" secret:"true" doc:"HTTP proxy for webhooks, http://user:password@host:port. The environment's usual proxy variables are not read."`
 	SMTPURL         string          `env:"SMTP_URL" secret:"true" doc:"Mail server for e-mail subscriptions: smtp://user:password@host:587 (STARTTLS) or smtps://user:password@host:465. ?tls=required, opportunistic or none overrides."`
 	SMTPFrom        string          `env:"SMTP_FROM" doc:"Sender's address of e-mails; needed with SMTP_URL."`
+	AdminKey        string          `env:"WAYBILL_ADMIN_KEY" secret:"true" doc:"An API key that may do everything, made at the start if it is not there: wb_, an ID of at most 32 letters and digits, _, and a secret of 32 characters or more."`
+	Registration    string          `env:"WAYBILL_REGISTRATION" doc:"Whether anybody may register: open or closed. Closed by default, open under waybill up."`
+	TokenKeys       string          `env:"WAYBILL_TOKEN_KEYS" secret:"true" doc:"Keys of access tokens, in place of the one that is derived from WAYBILL_SECRET, so that they can be changed: see docs/security.md."`
+	TrustedProxies  Networks        `env:"WAYBILL_TRUSTED_PROXIES" doc:"Addresses and address ranges of the proxies before the public API, separated by commas. X-Forwarded-For and X-Forwarded-Proto of others are not believed."`
+	CORSOrigins     []string        `env:"WAYBILL_CORS_ORIGINS" doc:"Origins whose pages may use the API from a browser, such as https://app.example.com, separated by commas. None by default."`
+	RateReads       collection.Rate `env:"WAYBILL_RATE_READS" doc:"Reads of one principal, else of one client address, by each process: such as 100/s, 5/m or 10/h. No limit by default."`
+	RateWrites      collection.Rate `env:"WAYBILL_RATE_WRITES" doc:"Writes of one principal, else of one client address, by each process. No limit by default."`
+	RateAuth        collection.Rate `env:"WAYBILL_RATE_AUTH" envDefault:"100/m" doc:"Logins, registrations, refreshes and failed credentials of one client address, by each process."`
+	RateLogin       collection.Rate `env:"WAYBILL_RATE_LOGIN" envDefault:"10/m" doc:"Failed logins to one account from one client address, by each process."`
+	MaxConnections  int             `env:"WAYBILL_MAX_CONNECTIONS" envDefault:"16384" doc:"Connections to the public API at a time, idle ones too; further ones wait. 0: no limit."`
+	AuditRetention  time.Duration   `env:"WAYBILL_AUDIT_RETENTION" envDefault:"8760h" doc:"How long the audit is kept. 0: for ever."`
+	PrometheusURL   string          `env:"WAYBILL_PROMETHEUS_URL" doc:"A Prometheus that scrapes us, such as http://prometheus:9090: draws the charts in /queues/."`
 	MaxBody         int64           `env:"WAYBILL_MAX_BODY" envDefault:"262144" doc:"Largest body of one record, in bytes."`
 	ShutdownTimeout time.Duration   `env:"WAYBILL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a process may take to finish what it has in hand."`
 	LogLevel        string          `env:"WAYBILL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
@@ -126,6 +138,7 @@ func (c *Config) validate() error {
 	if c.SMTPURL != "" && c.SMTPFrom == "" {
 		all = append(all, errors.New("SMTP_FROM is needed with SMTP_URL"))
 	}
+	all = append(all, c.validateAccess())
 	if c.ShutdownTimeout < time.Second {
 		all = append(all, errors.New("WAYBILL_SHUTDOWN_TIMEOUT must be at least 1s"))
 	}

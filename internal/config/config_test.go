@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/config"
 )
 
@@ -21,12 +22,15 @@ func TestFromEnv_Defaults(t *testing.T) {
 	want := config.Config{
 		Listen: "127.0.0.1:8080", Data: "./data", Concurrency: 4, MaxBody: 256 << 10,
 		ShutdownTimeout: 20 * time.Second, LogLevel: "info", LogFormat: "text", Deliveries: 2048,
+		RateAuth: collection.Rate{N: 100, Per: time.Minute}, RateLogin: collection.Rate{N: 10, Per: time.Minute},
+		MaxConnections: 16384, AuditRetention: 365 * 24 * time.Hour,
 		Retries: []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour},
 	}
 	for name, environment := range map[string][]string{
 		"nothing set":      nil,
 		"others' settings": {"PATH=/bin", "WAYBILL_UNKNOWN=1", "nonsense", "HOME="},
-		"set to nothing":   {"WAYBILL_CONCURRENCY=", "WAYBILL_LISTEN=", "REDIS_URL=", "REDIS_URL_FILE="},
+		"set to nothing": {"WAYBILL_CONCURRENCY=", "WAYBILL_LISTEN=", "REDIS_URL=", "REDIS_URL_FILE=",
+			"WAYBILL_ADMIN_KEY=", "WAYBILL_TRUSTED_PROXIES=", "WAYBILL_CORS_ORIGINS=", "WAYBILL_RATE_READS=", "WAYBILL_RATE_AUTH="},
 	} {
 		got, err := config.FromEnv(environment)
 		if err != nil {
@@ -47,6 +51,9 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		"WAYBILL_DELIVERY_CONCURRENCY=7", "WAYBILL_SECRET=" + strings.Repeat("s", 32), "WAYBILL_PUBLIC_URL=https://w.example/x",
 		"WAYBILL_WEBHOOK_RETRIES=1s,2m", "WAYBILL_WEBHOOK_ALLOW_CIDRS=10.0.0.0/8,::1/128", "WAYBILL_WEBHOOK_HTTPS_ONLY=true",
 		"WAYBILL_WEBHOOK_PROXY=http://u:p@proxy:3128", "SMTP_URL=smtp://mail:25", "SMTP_FROM=w@example.com",
+		"WAYBILL_ADMIN_KEY=" + key, "WAYBILL_REGISTRATION=closed", "WAYBILL_TOKEN_KEYS=any:thing", "WAYBILL_TRUSTED_PROXIES=10.0.0.0/8, ::1,192.0.2.1",
+		"WAYBILL_CORS_ORIGINS=https://app.example,http://localhost:3000,https://[::1]:8443,https://xn--bcher-kva.example", "WAYBILL_RATE_READS=100/s", "WAYBILL_RATE_WRITES=5/m",
+		"WAYBILL_RATE_AUTH=7/h", "WAYBILL_RATE_LOGIN=1/s", "WAYBILL_MAX_CONNECTIONS=1000000", "WAYBILL_AUDIT_RETENTION=1h", "WAYBILL_PROMETHEUS_URL=http://p:9090",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -57,6 +64,12 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		Deliveries: 7, Secret: strings.Repeat("s", 32), PublicURL: "https://w.example/x", Retries: []time.Duration{time.Second, 2 * time.Minute},
 		AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, HTTPSOnly: true,
 		Proxy: "http://u:p@proxy:3128", SMTPURL: "smtp://mail:25", SMTPFrom: "w@example.com",
+		AdminKey: key, Registration: config.Closed, TokenKeys: "any:thing",
+		TrustedProxies: config.Networks{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128"), netip.MustParsePrefix("192.0.2.1/32")},
+		CORSOrigins:    []string{"https://app.example", "http://localhost:3000", "https://[::1]:8443", "https://xn--bcher-kva.example"},
+		RateReads:      collection.Rate{N: 100, Per: time.Second}, RateWrites: collection.Rate{N: 5, Per: time.Minute},
+		RateAuth: collection.Rate{N: 7, Per: time.Hour}, RateLogin: collection.Rate{N: 1, Per: time.Second},
+		MaxConnections: 1_000_000, AuditRetention: time.Hour, PrometheusURL: "http://p:9090",
 	}
 	if d := cmp.Diff(want, got, prefixes); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -77,6 +90,15 @@ func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
 		"WAYBILL_DELIVERY_CONCURRENCY=0", "WAYBILL_SECRET=short", "WAYBILL_PUBLIC_URL=w.example", "WAYBILL_PUBLIC_URL=https://u:p@w.example",
 		"WAYBILL_WEBHOOK_RETRIES=5", "WAYBILL_WEBHOOK_RETRIES=5s,0s", "WAYBILL_WEBHOOK_RETRIES=-1s", "WAYBILL_WEBHOOK_RETRIES=169h", "WAYBILL_WEBHOOK_RETRIES=5s,,5s",
 		"WAYBILL_WEBHOOK_ALLOW_CIDRS=10.0.0.0", "WAYBILL_WEBHOOK_HTTPS_ONLY=perhaps", "WAYBILL_WEBHOOK_PROXY=socks5://x:1", "SMTP_URL=smtp://mail",
+		"WAYBILL_REGISTRATION=OPEN", "WAYBILL_REGISTRATION=yes", "WAYBILL_MAX_CONNECTIONS=-1", "WAYBILL_MAX_CONNECTIONS=1000001", "WAYBILL_MAX_CONNECTIONS=many",
+		"WAYBILL_TRUSTED_PROXIES=proxy", "WAYBILL_TRUSTED_PROXIES=10.0.0.0/33", "WAYBILL_TRUSTED_PROXIES=10.0.0.1,,10.0.0.2", "WAYBILL_TRUSTED_PROXIES=::ffff:10.0.0.1",
+		"WAYBILL_TRUSTED_PROXIES=::ffff:10.0.0.0/104", "WAYBILL_TRUSTED_PROXIES=fe80::1%eth0", "WAYBILL_TRUSTED_PROXIES=*",
+		"WAYBILL_CORS_ORIGINS=*", "WAYBILL_CORS_ORIGINS=null", "WAYBILL_CORS_ORIGINS=app.example", "WAYBILL_CORS_ORIGINS=https://*.example", "WAYBILL_CORS_ORIGINS=https://app.example/",
+		"WAYBILL_CORS_ORIGINS=https://App.example", "WAYBILL_CORS_ORIGINS=https://app.example:443", "WAYBILL_CORS_ORIGINS=http://app.example:80", "WAYBILL_CORS_ORIGINS=http://app.example:",
+		"WAYBILL_CORS_ORIGINS=https://u@app.example", "WAYBILL_CORS_ORIGINS=https://app.example?a", "WAYBILL_CORS_ORIGINS=https://a.example, https://b.example", "WAYBILL_CORS_ORIGINS=https://bücher.example",
+		"WAYBILL_CORS_ORIGINS=https://app.example#", "WAYBILL_CORS_ORIGINS=https://a b.example", "WAYBILL_CORS_ORIGINS=https://app.example:x", "WAYBILL_CORS_ORIGINS=ftp://app.example", "WAYBILL_CORS_ORIGINS=https://a.example,",
+		"WAYBILL_RATE_READS=100", "WAYBILL_RATE_WRITES=0/s", "WAYBILL_RATE_AUTH=-1/m", "WAYBILL_RATE_LOGIN=10/d", "WAYBILL_AUDIT_RETENTION=59m", "WAYBILL_AUDIT_RETENTION=-1h", "WAYBILL_AUDIT_RETENTION=365",
+		"WAYBILL_PROMETHEUS_URL=prometheus:9090", "WAYBILL_PROMETHEUS_URL=ftp://p", "WAYBILL_PROMETHEUS_URL=http://",
 	} {
 		_, err := config.FromEnv([]string{bad})
 		name, _, _ := strings.Cut(bad, "=")
@@ -87,6 +109,36 @@ func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
 	_, err := config.FromEnv([]string{"WAYBILL_CONCURRENCY=0", "WAYBILL_MAX_BODY=1"})
 	if err == nil || !strings.Contains(err.Error(), "WAYBILL_CONCURRENCY") || !strings.Contains(err.Error(), "WAYBILL_MAX_BODY") {
 		t.Errorf("error %v, want both in it", err)
+	}
+}
+
+// key is a good WAYBILL_ADMIN_KEY.
+var key = "wb_first1_" + strings.Repeat("s_-~!", 7)
+
+func TestFromEnv_RefusesBadAdminKeysWithoutShowingThem(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("hidden", 6)
+	for _, bad := range []string{
+		long, "wb_" + long, "wb__" + long, "WB_a_" + long, "wb_a-b_" + long, "wb_" + strings.Repeat("a", 33) + "_" + long, "wb_é_" + long,
+		"wb_a_hidden", "wb_a_" + long[:31], "wb_a_" + long + " x", "wb_a_" + long + "é", "wb_a_" + long + "\n", " wb_a_" + long, "wb_a_" + long + "\x7f",
+	} {
+		_, err := config.FromEnv([]string{"WAYBILL_ADMIN_KEY=" + bad})
+		if err == nil || !strings.Contains(err.Error(), "WAYBILL_ADMIN_KEY") || strings.Contains(err.Error(), "hidden") {
+			t.Errorf("%q: error %v, want one that names the setting and shows no secret", bad, err)
+		}
+	}
+	for _, good := range []string{key, "wb_a_" + long[:32], "wb_" + strings.Repeat("A", 32) + "_" + long} {
+		if c, err := config.FromEnv([]string{"WAYBILL_ADMIN_KEY=" + good}); err != nil || c.AdminKey != good {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+}
+
+func TestFromEnv_NoLimitsAndForEver(t *testing.T) {
+	t.Parallel()
+	c, err := config.FromEnv([]string{"WAYBILL_MAX_CONNECTIONS=0", "WAYBILL_AUDIT_RETENTION=0"})
+	if err != nil || c.MaxConnections != 0 || c.AuditRetention != 0 {
+		t.Errorf("%d connections, audit for %v, %v", c.MaxConnections, c.AuditRetention, err)
 	}
 }
 

@@ -29,7 +29,7 @@ func (a *API) bulk(c *collection.Collection, x *exchange, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	b := &accept.Bulk{Tenant: x.tenant, Principal: x.who.ID, IdempotencyKey: headers.key}
+	b := &accept.Bulk{Tenant: x.tenant, Principal: x.who.ID, Admin: x.admin(), IdempotencyKey: headers.key}
 	err = readBody(x, r, maxBulkBytes, func(body []byte) (err error) {
 		if headers.key != "" {
 			b.Hash = accept.Hash(r.Method, r.URL.Path, "", body)
@@ -42,10 +42,6 @@ func (a *API) bulk(c *collection.Collection, x *exchange, r *http.Request) error
 	}
 	if err := a.spend(x, c, len(b.Operations)); err != nil {
 		return err
-	}
-	for i := range b.Operations {
-		op := &b.Operations[i]
-		op.Tenant, op.Principal, op.Admin = x.tenant, x.who.ID, x.admin()
 	}
 	replayed, err := a.o.Acceptor.SubmitBulk(r.Context(), b)
 	if err != nil {
