@@ -22,8 +22,12 @@ func newAuth(c config.Config, s *store.Store, collections *collection.Set, log *
 	if err != nil {
 		return nil, err
 	}
+	keys, err := auth.ParseTokenKeys(c.TokenKeys)
+	if err != nil {
+		return nil, fmt.Errorf("WAYBILL_TOKEN_KEYS: %w", err)
+	}
 	return auth.New(s, auth.Options{
-		Box: box, TokenKeys: c.TokenKeys, Registration: c.Registration, AuditRetention: c.AuditRetention, Logger: log,
+		Box: box, TokenKeys: keys, Registration: c.Registration, AuditRetention: c.AuditRetention, Logger: log,
 		Collections: func(name string) bool {
 			_, known := collections.Get(name)
 			return known
@@ -53,7 +57,7 @@ func (a *App) openQueues() (httpapi.Pages, error) {
 		return nil, fmt.Errorf("queues: %w", err)
 	}
 	a.onStop("the queues' pages", func(context.Context) error { return pages.Close() })
-	return func(authenticate func(*http.Request) (*principal.Principal, error)) http.Handler {
-		return queueui.Gate(authenticate, pages)
+	return func(authenticate func(*http.Request) (*principal.Principal, error), fail func(http.ResponseWriter, *http.Request, error)) http.Handler {
+		return queueui.Gate(authenticate, fail, pages)
 	}, nil
 }

@@ -56,6 +56,12 @@ func makeKey() (id, text string, hash []byte) {
 	return id, keyPrefix + id + "_" + s, hashOf(s)
 }
 
+// NewKeyText draws the text of a key, for Seed to make.
+func NewKeyText() string {
+	_, text, _ := makeKey()
+	return text
+}
+
 // opaque draws a secret that nobody guesses: 32 random bytes in base64url.
 func opaque() string { return base64.RawURLEncoding.EncodeToString(secret.Random(opaqueBytes)) }
 

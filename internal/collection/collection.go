@@ -80,7 +80,7 @@ type RateLimit struct {
 // be used by any number of goroutines.
 type Collection struct {
 	Name      string
-	Schema    []byte // JSON Schema 2020-12 as declared: compact, keys in the file's order
+	Schema    []byte // JSON Schema 2020-12 as declared: compact, keys in the file's order; `secret` is x-waybill-secret
 	Access    Access
 	Indexes   []string      // top-level fields to filter on quickly
 	Retention time.Duration // how long records are kept; 0: for ever

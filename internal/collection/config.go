@@ -204,7 +204,7 @@ func (p *parser) collection(e entry) *Collection {
 		return c
 	}
 	if c.rules = p.rules(schema, what+".schema"); c.rules != nil {
-		c.Schema = c.rules.doc.text
+		c.Schema = c.rules.text
 		c.Indexes = p.indexes(section["indexes"], what+".indexes", c.rules)
 	}
 	return c

@@ -37,6 +37,7 @@ func TestParse_Mistakes(t *testing.T) {
 		"duplicate key":         {good + "    access: {}\n    access: {}\n", []string{`5: collections.c: the key "access" appears twice`}},
 		"duplicate collection":  {good + "  c: {schema: {type: object}}\n", []string{`4: collections: the key "c" appears twice`}},
 		"duplicate in schema":   {one("type: object\nproperties: {a: {}}\nproperties: {b: {}}"), []string{`6: collections.c.schema: the key "properties" appears twice`}},
+		"secret no boolean":     {one("type: object\nproperties:\n  a: {secret: \"yes\"}"), []string{"6: collections.c.schema.properties.a.secret: must be true or false"}},
 		"two documents":         {good + "---\na: 1\n", []string{"4: there is a second YAML document"}},
 		"bad second document":   {good + "---\na: @\n", []string{"5: not valid YAML"}},
 		"tab":                   {"collections:\n  c:\n\t  schema: {}\n", []string{"3: not valid YAML"}},

@@ -26,17 +26,23 @@ func inPlace(schema *jsonschema.Schema) []*jsonschema.Schema {
 
 // below returns the schemas that schema may apply to parts of a value.
 func below(schema *jsonschema.Schema) []*jsonschema.Schema {
-	list := []*jsonschema.Schema{
-		schema.PropertyNames, schema.UnevaluatedProperties, schema.Contains, schema.Items2020,
-		schema.UnevaluatedItems, schema.ContentSchema, additional(schema),
-	}
-	list = append(list, schema.PrefixItems...)
+	list := nameless(schema)
 	for _, s := range schema.Properties {
 		list = append(list, s)
 	}
 	for _, s := range schema.PatternProperties {
 		list = append(list, s)
 	}
+	return slices.DeleteFunc(list, isNil)
+}
+
+// nameless returns those of below that are for parts which the schema has no
+// name for.
+func nameless(schema *jsonschema.Schema) []*jsonschema.Schema {
+	list := append([]*jsonschema.Schema{
+		schema.PropertyNames, schema.UnevaluatedProperties, schema.Contains, schema.Items2020,
+		schema.UnevaluatedItems, schema.ContentSchema, additional(schema),
+	}, schema.PrefixItems...)
 	return slices.DeleteFunc(list, isNil)
 }
 

@@ -24,12 +24,14 @@ const maxCount = 1 << 53
 // and Filter need, worked out when the file is read.
 type rules struct {
 	doc     *document
+	text    []byte // of the schema, as others may see it
 	root    *jsonschema.Schema
 	always  []*jsonschema.Schema // root, and what it always applies to a record
 	shape   *shape               // where defaults go; nil if there are none
 	names   map[string]string    // every property declared anywhere
 	fields  map[string]*field    // top-level properties
 	dynamic bool                 // a part of the schema may mean another thing on its own
+	secrets secrets              // what Redact leaves out
 }
 
 // rules reads a schema; nil if it has mistakes.
@@ -39,13 +41,14 @@ func (p *parser) rules(e entry, what string) *rules {
 	if doc == nil {
 		return nil
 	}
-	s := &schemaReader{p: p, what: what, doc: doc, anchors: map[string]bool{}}
+	s := &schemaReader{p: p, what: what, doc: doc, anchors: map[string]bool{}, marked: map[string]bool{}}
 	object, ok := doc.value.(map[string]any)
 	if !ok {
 		s.mistake("", "must be a JSON Schema: a mapping with type: object")
 		return nil
 	}
 	s.each(object, "", s.collectAnchors)
+	s.each(object, "", s.collectSecrets)
 	s.each(object, "", s.keywords)
 	root, err := s.compile()
 	if err != nil {
@@ -67,6 +70,7 @@ type schemaReader struct {
 	what    string
 	doc     *document
 	anchors map[string]bool
+	marked  map[string]bool // where secretWord stands, by JSON pointer, and its value
 }
 
 // mistake notes what is wrong at a JSON pointer into the schema.
@@ -91,12 +95,12 @@ var (
 		"additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames",
 		"then", "unevaluatedItems", "unevaluatedProperties",
 	}
-	// knownWords are all: the standard lets others pass, and with them every typo.
+	// knownWords are all, and ours: the standard lets others pass, and with them every typo.
 	knownWords = slices.Concat(schemaMaps, schemaLists, schemaOnes, countWords, []string{
 		"$anchor", "$comment", "$dynamicAnchor", "$dynamicRef", "$id", "$recursiveAnchor", "$recursiveRef", "$ref", "$schema",
 		"$vocabulary", "const", "contentEncoding", "contentMediaType", "default", "dependencies", "dependentRequired",
 		"deprecated", "description", "enum", "example", "examples", "exclusiveMaximum", "exclusiveMinimum", "externalDocs",
-		"format", "maximum", "minimum", "multipleOf", "pattern", "readOnly", "required", "title", "type", "uniqueItems", "writeOnly",
+		"format", "maximum", "minimum", "multipleOf", "pattern", "readOnly", "required", secretWord, "title", "type", "uniqueItems", "writeOnly",
 	})
 	countWords = []string{
 		"maxContains", "maxItems", "maxLength", "maxProperties", "minContains", "minItems", "minLength", "minProperties",
@@ -265,6 +269,8 @@ func (s *schemaReader) derive(root *jsonschema.Schema) *rules {
 	s.objects(r)
 	r.fields = declared(r.always)
 	r.shape = s.shapes(r, all)
+	r.secrets = s.secrets(root, all)
+	r.text = s.published()
 	return r
 }
 

@@ -7,6 +7,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"net/netip"
@@ -100,8 +101,9 @@ type Observer interface {
 }
 
 // Pages makes pages that ask authenticate who visits, which shows credentials as
-// a cookie, as Basic with a key for the password, or as Bearer.
-type Pages func(authenticate func(*http.Request) (*principal.Principal, error)) http.Handler
+// a cookie, as Basic with a key for the password, or as Bearer; and that have fail
+// answer with the problem that an error is.
+type Pages func(authenticate func(*http.Request) (*principal.Principal, error), fail func(http.ResponseWriter, *http.Request, error)) http.Handler
 
 // Options of an API.
 type Options struct {
@@ -130,6 +132,7 @@ type Options struct {
 type API struct {
 	o           Options
 	router      *chi.Mux
+	handler     http.Handler // router, behind what protects browsers
 	openAPI     *huma.OpenAPI
 	spec        []byte
 	routes      []Route
@@ -167,11 +170,13 @@ func New(o Options) (*API, error) {
 			return nil, err
 		}
 	}
-	return a, a.finishOpenAPI()
+	var err error
+	a.handler, err = BrowserOptions{CORSOrigins: o.CORSOrigins, PublicURL: o.PublicURL, Trusted: o.TrustedProxies, problem: a.refuse}.wrap(a.router)
+	return a, errors.Join(err, a.finishOpenAPI())
 }
 
 // ServeHTTP implements http.Handler.
-func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.router.ServeHTTP(w, r) }
+func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.ServeHTTP(w, r) }
 
 type unobserved struct{}
 

@@ -85,6 +85,19 @@ func (a *API) fail(x *exchange, r *http.Request, err error) {
 	writeProblem(x, &p)
 }
 
+// refuse answers for what is not a route of ours.
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	x, ok := w.(*exchange)
+	if !ok {
+		x = &exchange{ResponseWriter: w, route: "unmatched", requestID: w.Header().Get("X-Request-Id")}
+	}
+	if x.requestID == "" {
+		x.requestID = requestID(r)
+		w.Header().Set("X-Request-Id", x.requestID)
+	}
+	a.fail(x, r, err)
+}
+
 func writeProblem(w http.ResponseWriter, p *problem) {
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.Header().Set("Cache-Control", "no-store")

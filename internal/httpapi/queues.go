@@ -12,10 +12,13 @@ func (a *API) routeQueues() {
 	if a.o.Queues == nil {
 		return
 	}
-	pages := a.o.Queues(a.visitor)
+	pages := a.o.Queues(a.visitor, a.refuse)
 	for _, pattern := range []string{"/queues", "/queues/*"} {
 		a.routes = append(a.routes, Route{"*", pattern})
-		a.router.Handle(pattern, pages)
+		a.router.Handle(pattern, a.plain(pattern, func(x *exchange, r *http.Request) error {
+			pages.ServeHTTP(x, r)
+			return nil
+		}))
 	}
 }
 
