@@ -52,12 +52,17 @@ func (a *App) openQueues() (httpapi.Pages, error) {
 	if err != nil {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
-	pages, err := queueui.New(queueui.Options{Redis: redis, Collections: a.collections, PrometheusURL: a.config.PrometheusURL})
+	var fail queueui.Fail // the API's, which is made with these pages in it
+	pages, err := queueui.New(queueui.Options{
+		Redis: redis, Collections: a.collections, PrometheusURL: a.config.PrometheusURL, Logger: a.log,
+		Fail: func(w http.ResponseWriter, r *http.Request, err error) { fail(w, r, err) },
+	})
 	if err != nil {
 		return nil, fmt.Errorf("queues: %w", err)
 	}
 	a.onStop("the queues' pages", func(context.Context) error { return pages.Close() })
-	return func(authenticate func(*http.Request) (*principal.Principal, error), fail func(http.ResponseWriter, *http.Request, error)) http.Handler {
+	return func(authenticate func(*http.Request) (*principal.Principal, error), apiFails func(http.ResponseWriter, *http.Request, error)) http.Handler {
+		fail = apiFails
 		return queueui.Gate(authenticate, fail, pages)
 	}, nil
 }
