@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -106,7 +107,7 @@ func FuzzRedact(f *testing.F) {
 			}
 			return
 		}
-		if shown := survivor(t, &c.rules.secrets, got); shown != "" {
+		if shown := survivor(t, got); shown != "" {
 			t.Fatalf("%q: the secret %s is still in %q", body, shown, got)
 		}
 		if again := c.Redact(got); !bytes.Equal(again, got) {
@@ -121,9 +122,14 @@ func isPlain(s string) bool {
 	return !strings.ContainsFunc(s, func(r rune) bool { return r > 127 || r == '\\' })
 }
 
+// isSecret says of which names the members are secret by secretive.
+func isSecret(name string) bool {
+	return slices.Contains([]string{"password", "card", "iban", "pins", "pair", "vault", "either", `a"b`}, name) || strings.HasPrefix(name, "x_")
+}
+
 // survivor reads text with the standard library's reader and returns the first
 // secret that is in it.
-func survivor(t *testing.T, s *secrets, text []byte) string {
+func survivor(t *testing.T, text []byte) string {
 	t.Helper()
 	d := json.NewDecoder(bytes.NewReader(text))
 	d.UseNumber()
@@ -143,7 +149,7 @@ func survivor(t *testing.T, s *secrets, text []byte) string {
 		for d.More() {
 			next := token()
 			if name, ok := next.(string); ok && delim == '{' {
-				if next = token(); s.secret(name) && next != json.Token("***") {
+				if next = token(); isSecret(name) && next != json.Token("***") {
 					return name
 				}
 			}
