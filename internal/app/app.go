@@ -23,7 +23,6 @@ import (
 	"github.com/waybill-dev/waybill/internal/notify"
 	"github.com/waybill-dev/waybill/internal/queue"
 	"github.com/waybill-dev/waybill/internal/store"
-	"github.com/waybill-dev/waybill/internal/subscription"
 	"github.com/waybill-dev/waybill/internal/telemetry"
 )
 
@@ -83,7 +82,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 		return nil, fmt.Errorf("REDIS_URL: %w", err)
 	}
 	a.store, err = store.Open(c.DatabaseURL, store.Options{
-		MaxConns: maxConns(c, roles), Logger: log, ApplicationName: "waybill", Rules: rulesOf(collections),
+		MaxConns: maxConns(c, roles), Logger: log, ApplicationName: "waybill", Rules: collections.Access,
 	})
 	if err != nil {
 		_ = a.redis.Close()
@@ -99,17 +98,6 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 	a.redisState.client = a.redis
 	a.warn()
 	return a, nil
-}
-
-// rulesOf returns who may access which of the collections.
-func rulesOf(collections *collection.Set) subscription.Rules {
-	return func(name string) (collection.Access, bool) {
-		c, ok := collections.Get(name)
-		if !ok {
-			return collection.Access{}, false
-		}
-		return c.Access, true
-	}
 }
 
 // maxConns gives every batch that is applied at a time a connection, and some to

@@ -106,6 +106,9 @@ func (a *App) prepareStore(ctx context.Context) {
 		}
 	}
 	a.gate.opened()
+	if a.roles.API {
+		a.background(func() { a.auth.Run(ctx) })
+	}
 	for {
 		select {
 		case <-ctx.Done():

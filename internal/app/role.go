@@ -24,7 +24,6 @@ import (
 func (a *App) startAPI(background context.Context) error {
 	acceptor := accept.New(a.redis, a.queue, a.store, accept.Options{Logger: a.log, Observer: a.metrics})
 	a.background(func() { acceptor.Run(background) })
-	a.background(func() { a.auth.Run(background) })
 	queues, err := a.openQueues()
 	if err != nil {
 		return err

@@ -22,6 +22,9 @@ import (
 // newUp prepares a `waybill up` on a data directory. Further settings override.
 func newUp(t *testing.T, data string, env ...string) *process {
 	t.Helper()
+	if err := os.WriteFile(filepath.Join(data, "admin.key"), []byte(adminKey), 0o600); err != nil { // as an earlier start has left one
+		t.Fatal(err)
+	}
 	return newProcess(t, "waybill", []string{"up"}, append([]string{"WAYBILL_DATA=" + data}, env...)...)
 }
 

@@ -111,6 +111,15 @@ func (s *Set) Get(name string) (*Collection, bool) {
 	return c, ok
 }
 
+// Access returns who may read and write the collection of that name.
+func (s *Set) Access(name string) (Access, bool) {
+	c, ok := s.byName[name]
+	if !ok {
+		return Access{}, false
+	}
+	return c.Access, true
+}
+
 // All returns every collection, sorted by name.
 func (s *Set) All() []*Collection { return slices.Clone(s.sorted) }
 

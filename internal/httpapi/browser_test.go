@@ -20,8 +20,9 @@ var sensitive = map[string]string{
 }
 
 // refuse answers like API.fail, as far as it matters here.
-func refuse(w http.ResponseWriter, _ *http.Request, f *fault.Error) {
-	writeProblem(w, &problem{Status: statusOf[f.Kind], Code: f.Kind, Detail: f.Detail})
+func refuse(w http.ResponseWriter, _ *http.Request, err error) {
+	kind := fault.KindOf(err)
+	writeProblem(w, &problem{Status: statusOf[kind], Code: kind, Detail: err.Error()})
 }
 
 // behind returns next behind o, which need not say how to refuse.

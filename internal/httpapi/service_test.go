@@ -148,7 +148,7 @@ func (s *service) connect(o settings) {
 	s.t.Cleanup(func() { _ = s.redis.Close() })
 	s.queue = queue.NewClient(s.redis)
 	s.t.Cleanup(func() { _ = s.queue.Close() })
-	s.store, err = store.Open(o.databaseURL, store.Options{})
+	s.store, err = store.Open(o.databaseURL, store.Options{Rules: s.set.Access})
 	must(s.t, err)
 	s.t.Cleanup(func() { _ = s.store.Close() })
 	must(s.t, s.store.Migrate(s.t.Context()))

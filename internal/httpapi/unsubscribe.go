@@ -161,7 +161,8 @@ button { font: inherit; padding: .5rem 1.25rem; cursor: pointer }
 `))
 
 // writePage answers with HTML that can load nothing, run nothing and be framed
-// by nobody, and whose address, which has the token, is told to no one.
+// by nobody, and whose address, which has the token, is told to nobody else. Told
+// to nobody at all, a browser would say "Origin: null" with the form.
 func writePage(x *exchange, v pageView) error {
 	var page bytes.Buffer
 	if err := pageTemplate.Execute(&page, v); err != nil {
@@ -171,7 +172,7 @@ func writePage(x *exchange, v pageView) error {
 	h.Set("Content-Type", "text/html; charset=utf-8")
 	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'")
-	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Referrer-Policy", "same-origin")
 	x.WriteHeader(http.StatusOK)
 	_, _ = x.Write(page.Bytes()) // that the client is gone is not a failure
 	return nil

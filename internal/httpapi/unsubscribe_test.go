@@ -18,7 +18,7 @@ const (
 func (a *answer) isPage() string {
 	a.t.Helper()
 	a.want(200).wantHeader("Content-Type", "text/html; charset=utf-8").wantHeader("Content-Security-Policy", pageRules).
-		wantHeader("Cache-Control", "no-store").wantHeader("Referrer-Policy", "no-referrer")
+		wantHeader("Cache-Control", "no-store").wantHeader("Referrer-Policy", "same-origin")
 	if text := string(a.body); strings.Contains(text, "<script") || strings.Contains(text, "http") {
 		a.t.Errorf("the page is not self-contained: %s", text)
 	}
