@@ -89,16 +89,19 @@ func TestPlans_OfIdentitiesGoByAnIndex(t *testing.T) {
 func peopled(t *testing.T, url string) *Store {
 	t.Helper()
 	s := filled(t, url)
-	err := s.transact(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
-		for i := range 1000 {
-			if err := s.people(ctx, tx, i); err != nil {
-				return err
+	const all, atOnce = 1000, 50
+	for first := 0; first < all; first += atOnce {
+		err := s.transact(t.Context(), func(ctx context.Context, tx *sql.Tx) error {
+			for i := range atOnce {
+				if err := s.people(ctx, tx, first+i); err != nil {
+					return err
+				}
 			}
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
 		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
 	}
 	return s
 }

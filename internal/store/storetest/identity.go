@@ -119,8 +119,9 @@ func collect(t testing.TB, read func(last string) (ids []string, more bool, err 
 		if more = again; more && len(ids) == 0 {
 			t.Fatal("an empty page, and yet there are more")
 		}
-		for _, last = range ids {
-			all = append(all, last)
+		all = append(all, ids...)
+		if more {
+			last = ids[len(ids)-1]
 		}
 	}
 	return all
