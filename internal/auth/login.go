@@ -22,7 +22,7 @@ func (s *Service) Register(ctx context.Context, email, password string) (*princi
 	if s.o.Registration != "open" {
 		return nil, fault.New(fault.Forbidden, "registration is closed: an admin makes users")
 	}
-	return s.makeUser(ctx, NewUser{Tenant: record.DefaultTenant, Email: email, Password: password, Role: string(principal.Member)})
+	return s.makeUser(ctx, principal.Guest(record.DefaultTenant), NewUser{Tenant: record.DefaultTenant, Email: email, Password: password, Role: string(principal.Member)})
 }
 
 // Login begins a session. Whether the address is unknown, its user disabled or the

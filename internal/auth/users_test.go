@@ -108,7 +108,16 @@ func TestUpdateUser_Ranks(t *testing.T) {
 			t.Errorf("%s: refused and changed", name)
 		}
 	}
-	_, err := w.UpdateUser(t.Context(), people["admin"], record.DefaultTenant, people["stranger"].User, auth.UserChange{Disabled: &yes})
+	name := "made-for-nothing"
+	_, err := w.UpdateUser(t.Context(), people["platform"], record.DefaultTenant, people["chief"].User, tenant(name))
+	want(t, err, fault.InvalidRecord)
+	_, err = w.CreateUser(t.Context(), people["platform"], auth.NewUser{Tenant: name, Email: "x", Password: password})
+	want(t, err, fault.InvalidRecord)
+	tenants, _, err := w.store.Tenants(t.Context(), 10, "")
+	if err != nil || len(tenants) != 2 { // default, acme
+		t.Errorf("tenants %v, %v", tenants, err)
+	}
+	_, err = w.UpdateUser(t.Context(), people["admin"], record.DefaultTenant, people["stranger"].User, auth.UserChange{Disabled: &yes})
 	want(t, err, fault.NotFound)
 }
 
