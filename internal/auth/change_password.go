@@ -35,6 +35,9 @@ func (s *Service) ChangePassword(ctx context.Context, p *principal.Principal, cu
 		now.Password = hash
 		return nil
 	})
+	if err == nil {
+		s.changed(ctx)
+	}
 	return err
 }
 

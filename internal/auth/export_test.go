@@ -42,3 +42,15 @@ func CheapHash(password string) string {
 	salt := make([]byte, c.salt)
 	return passwordHash{cost: c, saltBytes: salt, hashBytes: argon2.IDKey([]byte(password), salt, c.passes, c.memory, c.lanes, 32)}.String()
 }
+
+// OccupyHasher takes all places of those who hash, until free is called.
+func (s *Service) OccupyHasher() (free func()) {
+	for range cap(s.hasher.slots) {
+		s.hasher.slots <- struct{}{}
+	}
+	return func() {
+		for range cap(s.hasher.slots) {
+			<-s.hasher.slots
+		}
+	}
+}

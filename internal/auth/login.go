@@ -87,6 +87,9 @@ func (s *Service) begin(ctx context.Context, u *principal.User) (*Tokens, error)
 		ID: newID(), Tenant: u.Tenant, Kind: principal.Login, User: u.ID, CreatedAt: now, ExpiresAt: now.Add(loginLifetime),
 	}
 	refresh := opaque()
+	actor := principal.ActorOf(ctx)
+	actor.Principal = "user:" + u.ID // whoever logs in comes as a guest
+	ctx = principal.WithActor(ctx, actor)
 	first := &principal.Refresh{Hash: hashOf(refresh), Session: session.ID, CreatedAt: now}
 	if err := s.store.CreateSession(ctx, session, first); err != nil {
 		return nil, asWrongLogin(err)

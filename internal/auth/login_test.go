@@ -1,6 +1,7 @@
 package auth_test
 
 import (
+	"context"
 	"strings"
 	"sync"
 	"testing"
@@ -145,6 +146,31 @@ func TestRefresh_SpentTwiceEndsTheSession(t *testing.T) {
 	want(t, err, fault.Unauthorized)
 	w.clock.pass(6 * time.Second)
 	_, err = w.Authenticate(t.Context(), second.Access)
+	want(t, err, fault.Unauthorized)
+}
+
+func TestLogin_WaitsForAFreeCoreNoLongerThanItsRequest(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	free := w.OccupyHasher()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err := w.Login(ctx, "nobody", password)
+	want(t, err, fault.Overloaded)
+	free()
+	_, err = w.Login(t.Context(), "nobody", password)
+	want(t, err, fault.Unauthorized)
+}
+
+func TestLogout_CountsAtOnceWhereItHappened(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.user(t, record.DefaultTenant, email, principal.Member)
+	tokens, p := w.login(t, email)
+	if err := w.Logout(t.Context(), p, ""); err != nil {
+		t.Fatal(err)
+	}
+	_, err := w.Authenticate(t.Context(), tokens.Access)
 	want(t, err, fault.Unauthorized)
 }
 

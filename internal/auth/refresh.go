@@ -2,6 +2,7 @@ package auth
 
 import (
 	"context"
+	"log/slog"
 
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/principal"
@@ -19,6 +20,7 @@ func (s *Service) Refresh(ctx context.Context, token string) (*Tokens, error) {
 	text, now := opaque(), s.now()
 	session, err := s.store.RotateRefresh(ctx, hashOf(token), &principal.Refresh{Hash: hashOf(text), CreatedAt: now}, now)
 	if err != nil {
+		s.log.InfoContext(ctx, "a refresh token was refused", slog.Any("error", err))
 		return nil, sameAnswer(err)
 	}
 	session, u, _, err := s.store.SessionOwner(ctx, session.ID, nil)
@@ -69,6 +71,9 @@ func (s *Service) end(ctx context.Context, id string) error {
 	err := s.store.EndSession(ctx, id, s.now())
 	if fault.KindOf(err) == fault.NotFound {
 		return nil
+	}
+	if err == nil {
+		s.changed(ctx)
 	}
 	return err
 }

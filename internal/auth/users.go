@@ -104,9 +104,11 @@ func (s *Service) UpdateUser(ctx context.Context, p *principal.Principal, tenant
 	if id == p.User {
 		keep = p.Session
 	}
-	return s.store.UpdateUser(ctx, tenant, id, keep, func(u *principal.User) error {
-		return s.change(p, u, c, hash)
-	})
+	u, err := s.store.UpdateUser(ctx, tenant, id, keep, func(u *principal.User) error { return s.change(p, u, c, hash) })
+	if err == nil {
+		s.changed(ctx)
+	}
+	return u, err
 }
 
 // prepare checks a change before anything is made for it, which costs: a tenant, the
