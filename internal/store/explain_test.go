@@ -33,6 +33,8 @@ func planCases(s *Store) []planCase {
 		list("a list", "records_by_creation", RecordQuery{}),
 		list("a later page", "records_by_creation", RecordQuery{After: id}),
 		list("the other way", "records_by_creation", RecordQuery{After: id, Descending: true}),
+		list("an owner's", "records_by_owner", RecordQuery{Owner: "user:1"}),
+		list("an owner's, a later page", "records_by_owner", RecordQuery{Owner: "user:1", After: id, Descending: true}),
 		list("filtered", "records_field_", RecordQuery{Filters: filter}),
 		list("filtered, a later page", "records_field_", RecordQuery{Filters: filter, After: id, Descending: true}),
 		operations("operations", OperationQuery{}, false, primary),
@@ -144,13 +146,17 @@ func fill(ctx context.Context, t *testing.T, s *Store, number int) {
 	for i := range batch {
 		id := record.NewID(1_767_225_600_000_000+int64(number), 1, i)
 		batch[i] = record.Operation{ID: id, Key: record.Key{Tenant: "default", Collection: []string{"messages", "todos"}[i%2], ID: id},
-			Action: record.Create, Body: fmt.Appendf(nil, `{"n":%d}`, i)}
+			Action: record.Create, Body: fmt.Appendf(nil, `{"n":%d}`, i), Principal: []string{"", "user:1", "user:2"}[i%3]}
 		if i%8 == 7 {
 			batch[i].Action, batch[i].Key.ID = []record.Action{record.Patch, record.Replace}[i/8%2], fmt.Sprint("r", i%64)
 		}
 	}
 	_, err := s.Apply(ctx, batch, nil, time.Now(), func(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
-		return record.Apply(current, op, func(_, patch []byte) ([]byte, error) { return patch, nil })
+		after, outcome := record.Apply(current, op, func(_, patch []byte) ([]byte, error) { return patch, nil })
+		if current == nil && after != nil {
+			after.Owner = op.Principal
+		}
+		return after, outcome
 	})
 	if err != nil {
 		t.Fatal(err)

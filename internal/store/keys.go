@@ -14,6 +14,8 @@ import (
 
 const selectKeys = `SELECT id, tenant, name, hash, scopes, collections, user_id, created_by, created_at, expires_at, revoked_at, last_used_at FROM api_keys`
 
+const keyByID = selectKeys + " WHERE id = $1 AND id <> ''"
+
 // CreateKey stores a new key, whose ID and times are set. Conflict if the ID is
 // taken, in any tenant; NotFound if the user that it acts for is not of its tenant.
 func (s *Store) CreateKey(ctx context.Context, k *principal.Key) error {
@@ -24,7 +26,7 @@ func (s *Store) CreateKey(ctx context.Context, k *principal.Key) error {
 			}
 		}
 		input := keyColumnsOf(k)
-		made, err := s.dialect.exec(ctx, tx, input, insertInto("api_keys", input)+" ON CONFLICT (id) DO NOTHING")
+		made, err := s.dialect.exec(ctx, tx, input, insertInto("api_keys", input)+" ON CONFLICT (id) WHERE id <> '' DO NOTHING")
 		if err != nil {
 			return err
 		}
@@ -56,14 +58,14 @@ func keyColumnsOf(k *principal.Key) []column {
 
 // Key returns a tenant's key, or NotFound. It may have been revoked.
 func (s *Store) Key(ctx context.Context, tenant, id string) (*principal.Key, error) {
-	k, err := readOne(ctx, s.reads, noKey(id), selectKeys+" WHERE id = $1 AND tenant = $2", arguments{id, tenant}, scanKey)
+	k, err := readOne(ctx, s.reads, noKey(id), keyByID+" AND tenant = $2", arguments{id, tenant}, scanKey)
 	return k, asFault(err)
 }
 
 // KeyOwner returns a key by its ID, in any tenant, and the user that it acts for,
 // nil for none; or NotFound. It may have been revoked.
 func (s *Store) KeyOwner(ctx context.Context, id string) (*principal.Key, *principal.User, error) {
-	k, err := readOne(ctx, s.reads, noKey(id), selectKeys+" WHERE id = $1", arguments{id}, scanKey)
+	k, err := readOne(ctx, s.reads, noKey(id), keyByID, arguments{id}, scanKey)
 	if err != nil || k.User == "" {
 		return k, nil, asFault(err)
 	}
@@ -86,7 +88,7 @@ func (s *Store) Keys(ctx context.Context, tenant, user string, limit int, before
 
 func (s *Store) keysStatement(tenant, user, before string) (string, arguments) {
 	args := arguments{tenant, s.dialect.at(never)}
-	index, where := "api_keys_by_tenant", " WHERE tenant = $1 AND revoked_at = $2"
+	index, where := "", " WHERE tenant = $1 AND revoked_at = $2"
 	if user != "" {
 		index = "api_keys_by_user"
 		where += " AND user_id = " + args.add(user)
@@ -97,6 +99,8 @@ func (s *Store) keysStatement(tenant, user, before string) (string, arguments) {
 	return selectKeys + s.dialect.by(index) + where + " ORDER BY id DESC", args
 }
 
+const endSessionsOfKey = "UPDATE sessions SET revoked_at = $1 WHERE revoked_at = $2 AND key_id = $3 AND key_id <> ''"
+
 // RevokeKey ends a tenant's key, and the sessions that were begun with it.
 // NotFound if it has ended, or does not act for user, unless that is "".
 func (s *Store) RevokeKey(ctx context.Context, tenant, id, user string, at time.Time) error {
@@ -106,7 +110,7 @@ func (s *Store) RevokeKey(ctx context.Context, tenant, id, user string, at time.
 	return s.raising(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		none := s.dialect.at(never)
 		result, err := tx.ExecContext(ctx, `UPDATE api_keys SET revoked_at = $1
-			WHERE id = $2 AND tenant = $3 AND revoked_at = $4 AND ($5 = '' OR user_id = $5)`, s.dialect.at(orNever(at)), id, tenant, none, user)
+			WHERE id = $2 AND id <> '' AND tenant = $3 AND revoked_at = $4 AND ($5 = '' OR user_id = $5)`, s.dialect.at(orNever(at)), id, tenant, none, user)
 		if err != nil {
 			return err
 		}
@@ -117,8 +121,7 @@ func (s *Store) RevokeKey(ctx context.Context, tenant, id, user string, at time.
 		if err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE sessions SET revoked_at = $1 WHERE key_id = $2 AND key_id <> '' AND revoked_at = $3", s.dialect.at(orNever(at)), id, none)
-		if err != nil {
+		if _, err = tx.ExecContext(ctx, endSessionsOfKey, s.dialect.at(orNever(at)), none, id); err != nil {
 			return err
 		}
 		return s.audit(ctx, tx, tenant, "key.revoke", id, nil)
@@ -136,7 +139,7 @@ func (s *Store) KeysUsed(ctx context.Context, used map[string]time.Time) error {
 			pluck(ids, "id", "text", func(id *string) string { return *id }),
 			pluck(ids, "at", "timestamptz", func(id *string) time.Time { return orNever(used[*id]) }),
 		}
-		_, err := s.dialect.exec(ctx, tx, input, "UPDATE api_keys SET last_used_at = v.at FROM v WHERE api_keys.id = v.id AND api_keys.last_used_at < v.at")
+		_, err := s.dialect.exec(ctx, tx, input, "UPDATE api_keys SET last_used_at = v.at FROM v WHERE api_keys.id = v.id AND api_keys.id <> '' AND api_keys.last_used_at < v.at")
 		return err
 	})
 }

@@ -84,10 +84,12 @@ func (s *Store) spend(ctx context.Context, tx *sql.Tx, hash []byte, now time.Tim
 	return n > 0, err
 }
 
+const sessionOfToken = selectSessions + " JOIN refresh_tokens ON refresh_tokens.session = sessions.id WHERE refresh_tokens.hash = $1"
+
 // RefreshSession returns the session of a refresh token, whether it is spent or
 // not, or NotFound. It may have ended.
 func (s *Store) RefreshSession(ctx context.Context, hash []byte) (*principal.Session, error) {
-	found, err := readOne(ctx, s.reads, noSession(), selectSessions+" JOIN refresh_tokens ON refresh_tokens.session = sessions.id WHERE refresh_tokens.hash = $1",
+	found, err := readOne(ctx, s.reads, noSession(), sessionOfToken,
 		arguments{hashed(hash)}, scanSession)
 	return found, asFault(err)
 }

@@ -8,10 +8,13 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/waybill-dev/waybill/internal/auth"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/store/storetest"
 	"github.com/waybill-dev/waybill/internal/testenv"
 )
+
+var _ auth.Store = (*store.Store)(nil)
 
 func TestMain(m *testing.M) { os.Exit(testenv.Main(m)) }
 

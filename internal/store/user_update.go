@@ -77,7 +77,7 @@ func (u *userUpdate) detail() detail {
 }
 
 const updateUser = `UPDATE users SET tenant = v.tenant, password = v.password, role = v.role, disabled_at = v.disabled_at,
-	updated_at = v.updated_at FROM v WHERE users.id = v.id`
+	updated_at = v.updated_at FROM v WHERE users.id = v.id AND users.id <> ''`
 
 func (s *Store) updateUser(ctx context.Context, tx *sql.Tx, u *userUpdate, keep string) (err error) {
 	if u.after.UpdatedAt, err = s.clock(ctx, tx); err != nil {
@@ -102,10 +102,17 @@ func (s *Store) updateUser(ctx context.Context, tx *sql.Tx, u *userUpdate, keep 
 	return raise(ctx, tx)
 }
 
+// What ends with a user's days, at $1; $2 is never, $3 the user.
+const (
+	endSessionsOfUser = "UPDATE sessions SET revoked_at = $1 WHERE user_id = $3 AND user_id <> '' AND revoked_at = $2 AND id <> $4"
+	revokeKeysOfUser  = "UPDATE api_keys SET revoked_at = $1 WHERE user_id = $3 AND revoked_at = $2"
+	endSessionsOfKeys = `UPDATE sessions SET revoked_at = $1 WHERE revoked_at = $2 AND key_id <> ''
+		AND key_id IN (SELECT id FROM api_keys WHERE user_id = $3)`
+)
+
 // endSessionsOf ends all the user's sessions but keep, which follows the user.
 func (s *Store) endSessionsOf(ctx context.Context, tx *sql.Tx, u *userUpdate, keep string) error {
-	_, err := tx.ExecContext(ctx, "UPDATE sessions SET revoked_at = $1 WHERE user_id = $2 AND user_id <> '' AND revoked_at = $3 AND id <> $4",
-		s.dialect.at(u.after.UpdatedAt), u.before.ID, s.dialect.at(never), keep)
+	_, err := tx.ExecContext(ctx, endSessionsOfUser, s.dialect.at(u.after.UpdatedAt), s.dialect.at(never), u.before.ID, keep)
 	if err != nil || u.after.Tenant == u.before.Tenant {
 		return err
 	}
@@ -116,11 +123,9 @@ func (s *Store) endSessionsOf(ctx context.Context, tx *sql.Tx, u *userUpdate, ke
 // revokeKeysOf ends the user's keys, and the sessions that were begun with them.
 func (s *Store) revokeKeysOf(ctx context.Context, tx *sql.Tx, u *userUpdate) error {
 	at, none := s.dialect.at(u.after.UpdatedAt), s.dialect.at(never)
-	_, err := tx.ExecContext(ctx, "UPDATE api_keys SET revoked_at = $1 WHERE user_id = $2 AND revoked_at = $3", at, u.before.ID, none)
-	if err != nil {
+	if _, err := tx.ExecContext(ctx, revokeKeysOfUser, at, none, u.before.ID); err != nil {
 		return err
 	}
-	_, err = tx.ExecContext(ctx, `UPDATE sessions SET revoked_at = $1 WHERE revoked_at = $2 AND key_id <> ''
-		AND key_id IN (SELECT id FROM api_keys WHERE user_id = $3)`, at, none, u.before.ID)
+	_, err := tx.ExecContext(ctx, endSessionsOfKeys, at, none, u.before.ID)
 	return err
 }

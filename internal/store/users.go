@@ -54,9 +54,11 @@ func readUser(ctx context.Context, q querier, tenant, id, lock string) (*princip
 	return readOne(ctx, q, noUser(id), selectUsers+" WHERE id = $1 AND tenant = $2"+lock, arguments{id, tenant}, scanUser)
 }
 
+const userByID = selectUsers + " WHERE id = $1 AND id <> ''"
+
 // userOfAny returns a user by the ID alone: that of a credential's owner.
 func (s *Store) userOfAny(ctx context.Context, id string) (*principal.User, error) {
-	return readOne(ctx, s.reads, noUser(id), selectUsers+" WHERE id = $1", arguments{id}, scanUser)
+	return readOne(ctx, s.reads, noUser(id), userByID, arguments{id}, scanUser)
 }
 
 func noUser(id string) error { return fault.New(fault.NotFound, "there is no user %q", id) }
@@ -93,7 +95,7 @@ func (s *Store) LoggedIn(ctx context.Context, id string, at time.Time, password 
 	}
 	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		result, err := tx.ExecContext(ctx, `UPDATE users SET last_login_at = $1,
-			password = CASE WHEN $2 <> '' AND updated_at <= $1 THEN $2 ELSE password END WHERE id = $3`, s.dialect.at(orNever(at)), password, id)
+			password = CASE WHEN $2 <> '' AND updated_at <= $1 THEN $2 ELSE password END WHERE id = $3 AND id <> ''`, s.dialect.at(orNever(at)), password, id)
 		if err != nil {
 			return err
 		}

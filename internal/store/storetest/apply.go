@@ -48,8 +48,8 @@ func storesAFullBatch(t *testing.T, s *store.Store) {
 		t.Fatal(err)
 	}
 	for i, op := range batch {
-		want := record.Record{Key: op.Key, Version: 1, Data: op.Body, CreatedBy: op.ID, UpdatedBy: op.ID}
-		same(t, "outcome", outcomes[i], record.Outcome{Operation: op, Status: record.Done, Version: 1, Created: true, Record: &want})
+		want := record.Record{Key: op.Key, Version: 1, Data: op.Body, CreatedBy: op.ID, UpdatedBy: op.ID, Owner: op.Principal}
+		same(t, "outcome", outcomes[i], record.Outcome{Operation: op, Status: record.Done, Version: 1, Created: true, Owner: op.Principal, Record: &want})
 		if i%50 != 7 {
 			continue
 		}
@@ -59,7 +59,7 @@ func storesAFullBatch(t *testing.T, s *store.Store) {
 			attempts = 3
 		}
 		same(t, "operation", operation(t, s, op.Tenant, op.ID), &record.Stored{ID: op.ID, Key: op.Key, Action: record.Create, Status: record.Done,
-			Version: 1, Principal: op.Principal, Attempts: attempts, AcceptedAt: record.AcceptedAt(op.ID), StoredAt: storedAt})
+			Version: 1, Principal: op.Principal, Owner: op.Principal, Attempts: attempts, AcceptedAt: record.AcceptedAt(op.ID), StoredAt: storedAt})
 	}
 }
 

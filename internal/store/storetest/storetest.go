@@ -19,7 +19,7 @@ type Open func(t testing.TB) *store.Store
 
 // Run runs the suite; each test gets a store of its own.
 func Run(t *testing.T, open Open) {
-	for _, group := range []map[string]func(*testing.T, *store.Store){applyTests, listTests, operationTests, notifyTests} {
+	for _, group := range []map[string]func(*testing.T, *store.Store){applyTests, listTests, operationTests, notifyTests, userTests, keyTests, sessionTests, purgeTests, auditTests, ownerTests} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
@@ -29,9 +29,17 @@ func Run(t *testing.T, open Open) {
 	}
 }
 
-// fold is record.Fold where a patch replaces the data.
+// fold is record.Fold where a patch replaces the data; a record is its creator's.
 func fold(current *record.Record, op *record.Operation) (*record.Record, record.Outcome) {
-	return record.Apply(current, op, func(_, patch []byte) ([]byte, error) { return patch, nil })
+	after, outcome := record.Apply(current, op, func(_, patch []byte) ([]byte, error) { return patch, nil })
+	outcome.Owner = op.Principal
+	if current != nil {
+		outcome.Owner = current.Owner
+	}
+	if after != nil {
+		after.Owner = outcome.Owner
+	}
+	return after, outcome
 }
 
 // stamp is the first that clock draws: 2026-01-01 and some.

@@ -24,11 +24,13 @@ CREATE TABLE users (
 	created_at    timestamptz      NOT NULL,
 	updated_at    timestamptz      NOT NULL,
 	last_login_at timestamptz      NOT NULL, -- 1970: never
-	PRIMARY KEY (id)
+	PRIMARY KEY (tenant, id)
 );
 
+-- No ID is empty, but only look-ups by an ID alone say so: a tenant's list then
+-- cannot be planned over all tenants' IDs.
 CREATE UNIQUE INDEX users_by_email ON users (email_key);
-CREATE INDEX users_by_tenant ON users (tenant, id);
+CREATE UNIQUE INDEX users_by_id ON users (id) WHERE id <> '';
 
 CREATE TABLE api_keys (
 	id           text COLLATE "C" NOT NULL,
@@ -43,11 +45,12 @@ CREATE TABLE api_keys (
 	expires_at   timestamptz      NOT NULL, -- 1970: never
 	revoked_at   timestamptz      NOT NULL, -- 1970 while it is good
 	last_used_at timestamptz      NOT NULL, -- to about a minute; 1970: never
-	PRIMARY KEY (id)
+	PRIMARY KEY (tenant, revoked_at, id)
 );
 
--- Lists leave out what was revoked, however much that is.
-CREATE INDEX api_keys_by_tenant ON api_keys (tenant, revoked_at, id);
+-- Lists leave out what was revoked, however much that is: the primary key serves
+-- them. It is the first index that makes IDs unique; see users for its condition.
+CREATE UNIQUE INDEX api_keys_by_id ON api_keys (id) WHERE id <> '';
 CREATE INDEX api_keys_by_user ON api_keys (user_id, tenant, revoked_at, id);
 
 CREATE TABLE sessions (

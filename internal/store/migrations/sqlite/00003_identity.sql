@@ -22,11 +22,11 @@ CREATE TABLE users (
 	created_at TEXT NOT NULL,
 	updated_at TEXT NOT NULL,
 	last_login_at TEXT NOT NULL,
-	PRIMARY KEY (id)
+	PRIMARY KEY (tenant, id)
 ) STRICT;
 
 CREATE UNIQUE INDEX users_by_email ON users (email_key);
-CREATE INDEX users_by_tenant ON users (tenant, id);
+CREATE UNIQUE INDEX users_by_id ON users (id) WHERE id <> '';
 
 CREATE TABLE api_keys (
 	id TEXT NOT NULL,
@@ -41,10 +41,10 @@ CREATE TABLE api_keys (
 	expires_at TEXT NOT NULL,
 	revoked_at TEXT NOT NULL,
 	last_used_at TEXT NOT NULL,
-	PRIMARY KEY (id)
+	PRIMARY KEY (tenant, revoked_at, id)
 ) STRICT;
 
-CREATE INDEX api_keys_by_tenant ON api_keys (tenant, revoked_at, id);
+CREATE UNIQUE INDEX api_keys_by_id ON api_keys (id) WHERE id <> '';
 CREATE INDEX api_keys_by_user ON api_keys (user_id, tenant, revoked_at, id);
 
 CREATE TABLE sessions (
