@@ -71,7 +71,7 @@ func (s *Service) look(ctx context.Context, c credential, read func(context.Cont
 	select {
 	case a := <-answer:
 		if now := s.now(); a.Err == nil {
-			return s.admit(a.Val.(*entry), now) //nolint:forcetypeassert // what read returns
+			return s.admit(a.Val.(*entry), now)
 		} else if s.cache.holds(known, now) {
 			return s.admit(known, now)
 		}

@@ -176,7 +176,11 @@ func (s *Service) RevokeKey(ctx context.Context, p *principal.Principal, tenant,
 	} else if user = p.User; id != p.Key && (user == "" || !p.Has(principal.ScopeAdmin)) {
 		return fault.New(fault.Forbidden, "a key ends others only with the scope %s", principal.ScopeAdmin)
 	}
-	return s.store.RevokeKey(ctx, tenant, id, user, s.now())
+	err := s.store.RevokeKey(ctx, tenant, id, user, s.now())
+	if err == nil {
+		s.changed(ctx)
+	}
+	return err
 }
 
 // outranks is fault.Forbidden if the key may do more than p.

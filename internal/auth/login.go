@@ -3,7 +3,6 @@ package auth
 import (
 	"cmp"
 	"context"
-	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -22,7 +21,7 @@ func (s *Service) Register(ctx context.Context, email, password string) (*princi
 	if s.o.Registration != "open" {
 		return nil, fault.New(fault.Forbidden, "registration is closed: an admin makes users")
 	}
-	return s.makeUser(ctx, NewUser{Tenant: record.DefaultTenant, Email: email, Password: password, Role: string(principal.Member)})
+	return s.makeUser(ctx, principal.Guest(record.DefaultTenant), NewUser{Tenant: record.DefaultTenant, Email: email, Password: password, Role: string(principal.Member)})
 }
 
 // Login begins a session. Whether the address is unknown, its user disabled or the
@@ -88,6 +87,9 @@ func (s *Service) begin(ctx context.Context, u *principal.User) (*Tokens, error)
 		ID: newID(), Tenant: u.Tenant, Kind: principal.Login, User: u.ID, CreatedAt: now, ExpiresAt: now.Add(loginLifetime),
 	}
 	refresh := opaque()
+	actor := principal.ActorOf(ctx)
+	actor.Principal = "user:" + u.ID // whoever logs in comes as a guest
+	ctx = principal.WithActor(ctx, actor)
 	first := &principal.Refresh{Hash: hashOf(refresh), Session: session.ID, CreatedAt: now}
 	if err := s.store.CreateSession(ctx, session, first); err != nil {
 		return nil, asWrongLogin(err)
@@ -121,115 +123,4 @@ func (s *Service) tokens(u *principal.User, session *principal.Session, refresh 
 		return nil, err
 	}
 	return &Tokens{Access: access, ExpiresIn: tokenLifetime, Refresh: refresh}, nil
-}
-
-// Refresh spends a refresh token on the next one. Spent twice, it ends its session:
-// one of the two who showed it has stolen it.
-func (s *Service) Refresh(ctx context.Context, token string) (*Tokens, error) {
-	if s.keys.signer == nil {
-		return nil, errKeyless
-	}
-	if !isOpaque(token) {
-		return nil, unauthorized()
-	}
-	text, now := opaque(), s.now()
-	session, err := s.store.RotateRefresh(ctx, hashOf(token), &principal.Refresh{Hash: hashOf(text), CreatedAt: now}, now)
-	if err != nil {
-		return nil, sameAnswer(err)
-	}
-	session, u, _, err := s.store.SessionOwner(ctx, session.ID, nil)
-	if err != nil {
-		return nil, sameAnswer(err)
-	}
-	if !s.good(session, principal.Login) || u == nil || !u.DisabledAt.IsZero() {
-		return nil, unauthorized()
-	}
-	return s.tokens(u, session, text)
-}
-
-// sameAnswer makes all that may be wrong with a credential one.
-func sameAnswer(err error) error {
-	switch fault.KindOf(err) {
-	case fault.NotFound, fault.Unauthorized:
-		return unauthorized()
-	}
-	return err
-}
-
-// Logout ends the session behind p and that of a refresh token; one of them must be
-// given (p may be nil). An unknown token has been logged out.
-func (s *Service) Logout(ctx context.Context, p *principal.Principal, refresh string) error {
-	if (p == nil || p.Session == "") && refresh == "" {
-		return unauthorized()
-	}
-	if p != nil && p.Session != "" {
-		if err := s.end(ctx, p.Session); err != nil {
-			return err
-		}
-	}
-	if !isOpaque(refresh) {
-		return nil
-	}
-	session, err := s.store.RefreshSession(ctx, hashOf(refresh))
-	if fault.KindOf(err) == fault.NotFound {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	return s.end(ctx, session.ID)
-}
-
-// end ends a session. One that has ended, or never was, is fine.
-func (s *Service) end(ctx context.Context, id string) error {
-	err := s.store.EndSession(ctx, id, s.now())
-	if fault.KindOf(err) == fault.NotFound {
-		return nil
-	}
-	return err
-}
-
-// ChangePassword changes the password of the user who asks, and ends their other
-// sessions. A wrong current one is fault.Forbidden at body.current_password.
-func (s *Service) ChangePassword(ctx context.Context, p *principal.Principal, current, next string) error {
-	if p.Kind != principal.OfUser {
-		return fault.New(fault.Forbidden, "only a user who has logged in changes their password")
-	}
-	u, err := s.store.User(ctx, p.Tenant, p.User)
-	if err != nil {
-		return err
-	}
-	if err := checkPassword("body.new_password", u.Email, next); err != nil {
-		return err
-	}
-	if err := s.checkCurrent(ctx, u, current); err != nil {
-		return err
-	}
-	hash, err := s.hasher.hash(ctx, next)
-	if err != nil {
-		return err
-	}
-	_, err = s.store.UpdateUser(ctx, p.Tenant, p.User, p.Session, func(now *principal.User) error {
-		if now.Password != u.Password {
-			return fault.New(fault.Conflict, "the password was changed by somebody else meanwhile")
-		}
-		now.Password = hash
-		return nil
-	})
-	return err
-}
-
-func (s *Service) checkCurrent(ctx context.Context, u *principal.User, current string) error {
-	same := false
-	if len(current) <= maxPassword {
-		var err error
-		if same, err = s.hasher.matches(ctx, u.Password, current); err != nil {
-			return err
-		}
-	}
-	if !same {
-		s.log.InfoContext(ctx, "a wrong password was given to change it", slog.String("user", u.ID))
-		return fault.At(fault.Forbidden, "body.current_password", "is wrong")
-	}
-	return nil
 }

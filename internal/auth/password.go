@@ -108,7 +108,7 @@ func (h *hasher) derive(ctx context.Context, password string, salt []byte, c cos
 	}
 	h.made.Add(1)
 	// One password has many spellings in Unicode, and keyboards differ.
-	return argon2.IDKey([]byte(norm.NFC.String(password)), salt, c.passes, c.memory, c.lanes, uint32(c.hash)), nil //nolint:gosec // hash is at most 64
+	return argon2.IDKey([]byte(norm.NFC.String(password)), salt, c.passes, c.memory, c.lanes, uint32(c.hash)), nil
 }
 
 // hash returns password as it is stored.

@@ -46,6 +46,12 @@ func every(ctx context.Context, d time.Duration, f func()) {
 	}
 }
 
+// changed makes what was taken from somebody count here at once, and not at the
+// next poll.
+func (s *Service) changed(ctx context.Context) {
+	s.warn(ctx, "a change of identities counts from the next poll on", s.poll(ctx))
+}
+
 func (s *Service) warn(ctx context.Context, message string, err error) {
 	if err != nil && ctx.Err() == nil {
 		s.log.WarnContext(ctx, message, slog.Any("error", err)) //nolint:sloglint // the callers' messages are static
@@ -55,7 +61,8 @@ func (s *Service) warn(ctx context.Context, message string, err error) {
 // note remembers that e's key was used, at most once between two flushes.
 func (s *Service) note(e *entry, now time.Time) {
 	stamp := s.cache.stamp(now) + 1 // 0 is never
-	if last := e.noted.Load(); last != 0 && stamp-last < int64(flushEvery) || !e.noted.CompareAndSwap(e.noted.Load(), stamp) {
+	last := e.noted.Load()
+	if last != 0 && stamp-last < int64(flushEvery) || !e.noted.CompareAndSwap(last, stamp) {
 		return
 	}
 	s.used.Lock()

@@ -46,7 +46,11 @@ func (s *Service) reseed(ctx context.Context, id string, hash []byte) error {
 		return fault.New(fault.Conflict, "%s has the id of another key: choose another", adminKeyName)
 	case !sameHash(k.Hash, hash):
 		s.log.WarnContext(ctx, "the admin key has a new secret, the old one is no good any more", slog.String("key", id))
-		return s.store.ReplaceKeyHash(ctx, k.Tenant, id, hash)
+		err = s.store.ReplaceKeyHash(ctx, k.Tenant, id, hash)
+		if err == nil {
+			s.changed(ctx)
+		}
+		return err
 	case !k.RevokedAt.IsZero():
 		s.log.WarnContext(ctx, "the admin key was revoked and stays so: set WAYBILL_ADMIN_KEY to another", slog.String("key", id))
 	}

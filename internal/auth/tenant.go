@@ -29,7 +29,7 @@ func (s *Service) ensureTenant(ctx context.Context, p *principal.Principal, loca
 		return fault.At(kind, location, "must be 1 to 63 of a-z 0-9 _ -, and begin with a letter or a digit")
 	}
 	if err := s.store.EnsureTenant(ctx, principal.Tenant{Name: name, CreatedAt: s.now(), CreatedBy: p.ID}); err != nil {
-		return unavailable(err)
+		return err
 	}
 	s.tenants.Store(name, struct{}{})
 	return nil

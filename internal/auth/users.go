@@ -26,10 +26,7 @@ func (s *Service) CreateUser(ctx context.Context, p *principal.Principal, n NewU
 	if !p.Role.AtLeast(principal.Role(n.Role)) {
 		return nil, fault.At(fault.Forbidden, "body.role", "nobody makes users of a higher role than their own")
 	}
-	if err := s.EnsureTenant(ctx, p, n.Tenant); err != nil {
-		return nil, err
-	}
-	return s.makeUser(ctx, n)
+	return s.makeUser(ctx, p, n)
 }
 
 // administers is fault.Forbidden unless p is an admin of tenant.
@@ -40,9 +37,12 @@ func administers(p *principal.Principal, tenant string) error {
 	return fault.New(fault.Forbidden, "an admin of the tenant is needed")
 }
 
-func (s *Service) makeUser(ctx context.Context, n NewUser) (*principal.User, error) {
+func (s *Service) makeUser(ctx context.Context, p *principal.Principal, n NewUser) (*principal.User, error) {
 	key, err := checkNewUser(n)
 	if err != nil {
+		return nil, err
+	}
+	if err := s.EnsureTenant(ctx, p, n.Tenant); err != nil {
 		return nil, err
 	}
 	hash, err := s.hasher.hash(ctx, n.Password)
@@ -96,15 +96,7 @@ func (s *Service) UpdateUser(ctx context.Context, p *principal.Principal, tenant
 	if err := administers(p, tenant); err != nil {
 		return nil, err
 	}
-	if c.Tenant != nil && *c.Tenant != tenant {
-		if !p.Role.AtLeast(principal.Platform) {
-			return nil, fault.At(fault.Forbidden, "body.tenant", "only a platform admin moves users")
-		}
-		if err := s.ensureTenant(ctx, p, "body.tenant", *c.Tenant); err != nil {
-			return nil, err
-		}
-	}
-	hash, err := s.newPassword(ctx, p, tenant, id, c.Password)
+	hash, err := s.prepare(ctx, p, tenant, id, c)
 	if err != nil {
 		return nil, err
 	}
@@ -112,32 +104,46 @@ func (s *Service) UpdateUser(ctx context.Context, p *principal.Principal, tenant
 	if id == p.User {
 		keep = p.Session
 	}
-	return s.store.UpdateUser(ctx, tenant, id, keep, func(u *principal.User) error {
-		if err := mayChange(p, u, c); err != nil {
-			return err
-		}
-		s.apply(u, c, hash)
-		return checkRole(string(u.Role), u.Tenant)
-	})
+	u, err := s.store.UpdateUser(ctx, tenant, id, keep, func(u *principal.User) error { return s.change(p, u, c, hash) })
+	if err == nil {
+		s.changed(ctx)
+	}
+	return u, err
 }
 
-// newPassword returns the hash of a user's new password, "" for none.
-func (s *Service) newPassword(ctx context.Context, p *principal.Principal, tenant, id string, password *string) (string, error) {
-	if password == nil {
-		return "", nil
-	}
+// prepare checks a change before anything is made for it, which costs: a tenant, the
+// hash of a new password, "" for none. The transaction checks again.
+func (s *Service) prepare(ctx context.Context, p *principal.Principal, tenant, id string, c UserChange) (hash string, err error) {
 	u, err := s.store.User(ctx, tenant, id)
 	if err != nil {
 		return "", err
 	}
-	// Asked again in the transaction; here it spares a hash.
-	if err := mayChange(p, u, UserChange{}); err != nil {
+	if err := s.change(p, u, c, ""); err != nil {
 		return "", err
 	}
-	if err := CheckPassword(u.Email, *password); err != nil {
-		return "", err
+	if c.Password != nil {
+		if err := CheckPassword(u.Email, *c.Password); err != nil {
+			return "", err
+		}
 	}
-	return s.hasher.hash(ctx, *password)
+	if c.Tenant != nil {
+		if err := s.ensureTenant(ctx, p, "body.tenant", *c.Tenant); err != nil {
+			return "", err
+		}
+	}
+	if c.Password == nil {
+		return "", nil
+	}
+	return s.hasher.hash(ctx, *c.Password)
+}
+
+// change changes u, if p may.
+func (s *Service) change(p *principal.Principal, u *principal.User, c UserChange, hash string) error {
+	if err := mayChange(p, u, c); err != nil {
+		return err
+	}
+	s.apply(u, c, hash)
+	return checkRole(string(u.Role), u.Tenant)
 }
 
 func mayChange(p *principal.Principal, u *principal.User, c UserChange) error {
@@ -147,6 +153,10 @@ func mayChange(p *principal.Principal, u *principal.User, c UserChange) error {
 	if c.Role != nil && !p.Role.AtLeast(principal.Role(*c.Role)) {
 		return fault.At(fault.Forbidden, "body.role", "nobody gives a higher role than their own")
 	}
+	moves := c.Tenant != nil && *c.Tenant != u.Tenant
+	if moves && !p.Role.AtLeast(principal.Platform) {
+		return fault.At(fault.Forbidden, "body.tenant", "only a platform admin moves users")
+	}
 	if u.ID != p.User {
 		return nil
 	}
@@ -155,7 +165,7 @@ func mayChange(p *principal.Principal, u *principal.User, c UserChange) error {
 		return fault.At(fault.Conflict, "body.disabled", "nobody disables themselves")
 	case c.Role != nil && principal.Role(*c.Role) != u.Role:
 		return fault.At(fault.Conflict, "body.role", "nobody changes their own role")
-	case c.Tenant != nil && *c.Tenant != u.Tenant:
+	case moves:
 		return fault.At(fault.Conflict, "body.tenant", "nobody moves themselves")
 	}
 	return nil

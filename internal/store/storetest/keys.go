@@ -19,6 +19,7 @@ var keyTests = map[string]func(*testing.T, *store.Store){
 	"Key_ActsForAUserOfItsTenant":     testKeyUser,
 	"Key_OfAnotherTenantIsNotFound":   testKeyElsewhere,
 	"RevokeKey_EndsItAndItsSessions":  testRevoke,
+	"ReplaceKeyHash_EndsTheOldSecret": testReplaceHash,
 	"Keys_PageWithoutTheRevoked":      testKeyPages,
 	"KeysUsed_NotesTheLatestTimeOnly": testKeysUsed,
 }
@@ -98,6 +99,24 @@ func testRevoke(t *testing.T, s *store.Store) {
 	same(t, "revoked at", k.RevokedAt, storedAt)
 	follow(t, s, step{name: "any user's", rises: 1, audits: []string{"key.revoke"},
 		do: func() error { return s.RevokeKey(acting(t), b.key.Tenant, bystander.key.ID, "", storedAt) }})
+}
+
+func testReplaceHash(t *testing.T, s *store.Store) {
+	b, bystander := makeBelongings(t, s), makeBelongings(t, s)
+	replace := func(tenant, id, hash string) func() error {
+		return func() error { return s.ReplaceKeyHash(acting(t), tenant, id, []byte(hash)) }
+	}
+	follow(t, s, step{name: "another tenant's", do: replace("other", b.key.ID, "new"), fails: fault.NotFound},
+		step{name: "unknown", do: replace(b.key.Tenant, "a\x00", "new"), fails: fault.NotFound},
+		step{name: "good", do: replace(b.key.Tenant, b.key.ID, "new"), rises: 1, audits: []string{"key.replace"}})
+	same(t, "good are", b.good(t, s), [4]bool{true, true, false, true})
+	same(t, "the bystander's", bystander.good(t, s), [4]bool{true, true, true, true})
+	must(t, s.RevokeKey(acting(t), b.key.Tenant, b.key.ID, "", storedAt))
+	follow(t, s, step{name: "revoked", do: replace(b.key.Tenant, b.key.ID, "newer"), rises: 1, audits: []string{"key.replace"}})
+	k, err := s.Key(t.Context(), b.key.Tenant, b.key.ID)
+	must(t, err)
+	same(t, "hash", string(k.Hash), "newer")
+	same(t, "revoked at", k.RevokedAt, time.Time{})
 }
 
 func testKeyPages(t *testing.T, s *store.Store) {
