@@ -194,10 +194,10 @@ func (u *Up) Close() error {
 func newSecret() string { return base64.RawURLEncoding.EncodeToString(secret.Random(secret.MinBytes)) }
 
 // kept returns the secret in a file, which it makes if there is none.
-func kept(path string, make func() string) (string, error) {
+func kept(path string, draw func() string) (string, error) {
 	text, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		text = []byte(make())
+		text = []byte(draw())
 		if err = os.WriteFile(path+".new", text, 0o600); err == nil {
 			err = os.Rename(path+".new", path) // whole, or not at all
 		}

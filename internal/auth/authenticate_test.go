@@ -201,6 +201,41 @@ func TestService_AKeyIsGoodSoonAfterItWasMadeThoughItWasTriedBefore(t *testing.T
 	}
 }
 
+func TestService_ATokenIsGoodForItsUserTenantAndSession(t *testing.T) {
+	t.Parallel()
+	keys := ring(t, "a=hs256:"+hsKey)
+	w := newWorld(t, func(o *auth.Options) { o.TokenKeys = keys })
+	ada := w.user(t, record.DefaultTenant, email, principal.Member)
+	bob := w.user(t, record.DefaultTenant, "bob@example.com", principal.Member)
+	_, key := w.key(t, ada, auth.NewKey{Scopes: readOnly})
+	cookie, _, err := w.OpenSession(t.Context(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	byKey, err := w.Session(t.Context(), cookie)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		user, tenant, session string
+		good                  bool
+	}{
+		"right":             {ada.User, ada.Tenant, ada.Session, true},
+		"another's session": {ada.User, ada.Tenant, bob.Session, false},
+		"another tenant":    {ada.User, "acme", ada.Session, false},
+		"no session":        {ada.User, ada.Tenant, "x", false},
+		"a browser's":       {ada.User, ada.Tenant, byKey.Session, false},
+	} {
+		text, err := keys.Sign(c.user, c.tenant, c.session, w.clock.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := w.Authenticate(t.Context(), text); (err == nil) != c.good || err != nil && fault.KindOf(err) != fault.Unauthorized {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 func TestService_WhoeverWaitsGoesWhenTheirRequestEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

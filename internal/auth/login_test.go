@@ -162,6 +162,23 @@ func TestLogin_WaitsForAFreeCoreNoLongerThanItsRequest(t *testing.T) {
 	want(t, err, fault.Unauthorized)
 }
 
+func TestLogin_ThatAChangeOvertakesIsNone(t *testing.T) {
+	t.Parallel()
+	yes, next, tenant := true, "battery horse correct", "acme"
+	for name, change := range map[string]auth.UserChange{"disabled": {Disabled: &yes}, "password": {Password: &next}, "moved": {Tenant: &tenant}} {
+		w := newWorld(t)
+		u := w.user(t, record.DefaultTenant, email, principal.Member)
+		w.flaky.beforeSession = func() {
+			if _, err := w.UpdateUser(t.Context(), operator, u.Tenant, u.User, change); err != nil {
+				t.Error(err)
+			}
+		}
+		t.Log(name)
+		_, err := w.Login(t.Context(), email, password)
+		want(t, err, fault.Unauthorized)
+	}
+}
+
 func TestLogout_CountsAtOnceWhereItHappened(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t)

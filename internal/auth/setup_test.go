@@ -50,6 +50,16 @@ type flaky struct {
 	auth.Store
 	away  atomic.Bool
 	reads atomic.Int64
+
+	beforeSession func() // called once before a session is made
+}
+
+func (f *flaky) CreateSession(ctx context.Context, s *principal.Session, first *principal.Refresh) error {
+	if before := f.beforeSession; before != nil {
+		f.beforeSession = nil
+		before()
+	}
+	return f.Store.CreateSession(ctx, s, first)
 }
 
 func (f *flaky) ask() error {

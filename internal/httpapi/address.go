@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/netip"
 	"net/textproto"
+	"slices"
 	"strings"
 )
 
@@ -16,9 +17,8 @@ func clientAddress(r *http.Request, trusted []netip.Prefix) netip.Addr {
 	if !within(client, trusted) {
 		return client
 	}
-	lines := r.Header["X-Forwarded-For"]
-	for i := len(lines) - 1; i >= 0; i-- {
-		for rest, more := lines[i], true; more; {
+	for _, line := range slices.Backward(r.Header["X-Forwarded-For"]) {
+		for rest, more := line, true; more; {
 			var entry string
 			rest, entry, more = cutLast(rest)
 			hop, ok := parseAddress(textproto.TrimString(entry))

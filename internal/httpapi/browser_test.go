@@ -42,7 +42,7 @@ func teapot(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusT
 // our own, and checks that the answer has what every answer has.
 func ask(t *testing.T, h http.Handler, method string, header map[string]string) *httptest.ResponseRecorder {
 	t.Helper()
-	r, w := httptest.NewRequest(method, "http://api.example/api/messages", nil), httptest.NewRecorder()
+	r, w := httptest.NewRequestWithContext(t.Context(), method, "http://api.example/api/messages", nil), httptest.NewRecorder()
 	for name, value := range header {
 		r.Header.Set(name, value)
 	}
@@ -189,7 +189,7 @@ func TestBrowserOptions_HSTSWhereTLSIsSpoken(t *testing.T) {
 		"a trusted proxy, not": {o: BrowserOptions{Trusted: proxies}, proto: "http"},
 		"anybody says so":      {proto: "https"},
 	} {
-		r, w := httptest.NewRequest(http.MethodGet, "http://api.example/", nil), httptest.NewRecorder() // from 192.0.2.1
+		r, w := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://api.example/", nil), httptest.NewRecorder() // from 192.0.2.1
 		if c.tls {
 			r.TLS = &tls.ConnectionState{}
 		}
@@ -214,7 +214,7 @@ func TestBrowserOptions_APageReplacesHeaders_ForItselfAlone(t *testing.T) {
 		}
 	})
 	w := httptest.NewRecorder()
-	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+	h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
 	if w.Header().Get("Content-Security-Policy") != "default-src 'self'" || w.Header().Get("Referrer-Policy") != "same-origin" || len(w.Header().Values("Vary")) != 2 {
 		t.Errorf("the page's headers are %v", w.Header())
 	}
@@ -250,7 +250,7 @@ func BenchmarkBrowserOptions(b *testing.B) {
 			if name != "bare" {
 				h = behind(b, o, h.ServeHTTP)
 			}
-			r := httptest.NewRequest(http.MethodPost, "/api/messages", nil)
+			r := httptest.NewRequestWithContext(b.Context(), http.MethodPost, "/api/messages", nil)
 			b.ReportAllocs()
 			for b.Loop() {
 				h.ServeHTTP(&headers{h: http.Header{}}, r)

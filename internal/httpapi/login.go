@@ -143,7 +143,7 @@ func (a *API) logout(x *exchange, r *http.Request) error {
 func (a *API) changePassword(x *exchange, r *http.Request) error {
 	var body struct {
 		Current string `json:"current_password"`
-		Next    string `json:"password"`
+		Next    string `json:"new_password"`
 	}
 	if err := a.readInto(x, r, "password", &body); err != nil {
 		return err
