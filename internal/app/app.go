@@ -91,11 +91,11 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 	if a.auth, err = newAuth(c, a.store, collections, log); err != nil {
 		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
 	}
-	a.metrics = telemetry.NewMetrics(a.version)
 	a.queue = queue.NewClient(a.redis)
 	a.alarm = queue.NewAlarm(a.redis, a.queue)
 	a.gate = newGate(a.store, log)
 	a.redisState.client = a.redis
+	a.metrics = newMetrics(a)
 	a.warn()
 	return a, nil
 }

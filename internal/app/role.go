@@ -38,6 +38,7 @@ func (a *App) startAPI(background context.Context) error {
 	if err != nil {
 		return err
 	}
+	showRoutes(a.metrics, api.Routes())
 	a.serve("the API", a.public, api)
 	a.log.Info("accepting writes", "address", a.Addr(), "collections", len(a.collections.All()), "version", a.version)
 	return nil

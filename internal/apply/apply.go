@@ -49,7 +49,7 @@ type Publisher interface {
 
 // Observer is told what happens, for metrics. Its methods must not block.
 type Observer interface {
-	Applied(outcome *record.Outcome, storedAt time.Time)
+	Applied(ctx context.Context, outcome *record.Outcome, storedAt time.Time)
 	OutOfOrder(op *record.Operation)
 	HandedBack(operations int, reason string)
 	StaleDropped(entries int)
@@ -230,8 +230,8 @@ func attempt(ctx context.Context) int {
 
 type unobserved struct{}
 
-func (unobserved) Applied(*record.Outcome, time.Time) {}
-func (unobserved) OutOfOrder(*record.Operation)       {}
-func (unobserved) HandedBack(int, string)             {}
-func (unobserved) StaleDropped(int)                   {}
-func (unobserved) Retried(error)                      {}
+func (unobserved) Applied(context.Context, *record.Outcome, time.Time) {}
+func (unobserved) OutOfOrder(*record.Operation)                        {}
+func (unobserved) HandedBack(int, string)                              {}
+func (unobserved) StaleDropped(int)                                    {}
+func (unobserved) Retried(error)                                       {}

@@ -22,7 +22,7 @@ func (h *Handler) apply(ctx context.Context, operations []record.Operation, atte
 		return 0, nil
 	}
 	outcomes, err := h.commit(ctx, operations, attempt)
-	h.report(outcomes)
+	h.report(ctx, outcomes)
 	return len(outcomes), errors.Join(err, h.settle(ctx, operations, outcomes, err))
 }
 
@@ -85,11 +85,11 @@ func forbidden(current *record.Record, op *record.Operation) record.Outcome {
 	return outcome
 }
 
-func (h *Handler) report(outcomes []record.Outcome) {
+func (h *Handler) report(ctx context.Context, outcomes []record.Outcome) {
 	now := time.Now()
 	for i := range outcomes {
 		o := &outcomes[i]
-		h.o.Observer.Applied(o, now)
+		h.o.Observer.Applied(ctx, o, now)
 		if o.Late {
 			h.o.Observer.OutOfOrder(&o.Operation)
 			h.o.Logger.Warn("an operation took effect after a later one", "operation", o.Operation.ID, "collection", o.Operation.Collection)

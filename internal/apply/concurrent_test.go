@@ -39,10 +39,10 @@ type observer struct {
 	outOfOrder []string
 }
 
-func (o *observer) Applied(*record.Outcome, time.Time) {}
-func (o *observer) HandedBack(int, string)             {}
-func (o *observer) StaleDropped(int)                   {}
-func (o *observer) Retried(error)                      {}
+func (o *observer) Applied(context.Context, *record.Outcome, time.Time) {}
+func (o *observer) HandedBack(int, string)                              {}
+func (o *observer) StaleDropped(int)                                    {}
+func (o *observer) Retried(error)                                       {}
 
 func (o *observer) OutOfOrder(op *record.Operation) {
 	o.mu.Lock()

@@ -96,7 +96,7 @@ type Waker interface {
 // Observer is told of each request, for metrics. route is a pattern, never what
 // a client made up.
 type Observer interface {
-	Request(method, route string, status int, took time.Duration)
+	Request(ctx context.Context, method, route string, status int, took time.Duration)
 	Rejected(code fault.Kind)
 }
 
@@ -180,5 +180,5 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 
 type unobserved struct{}
 
-func (unobserved) Request(string, string, int, time.Duration) {}
-func (unobserved) Rejected(fault.Kind)                        {}
+func (unobserved) Request(context.Context, string, string, int, time.Duration) {}
+func (unobserved) Rejected(fault.Kind)                                         {}

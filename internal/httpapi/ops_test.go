@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -20,7 +21,7 @@ import (
 // operators serves the operators' handler with these checks.
 func operators(t *testing.T, timeout time.Duration, checks ...httpapi.Check) (*service, *telemetry.Metrics) {
 	t.Helper()
-	m := telemetry.NewMetrics("test")
+	m := telemetry.NewMetrics("test", "messages")
 	server := httptest.NewServer(httpapi.NewOps(m.Handler(), checks, timeout))
 	t.Cleanup(server.Close)
 	return &service{t: t, url: server.URL, client: server.Client()}, m
@@ -105,16 +106,16 @@ func TestOps_Metrics(t *testing.T) {
 	t.Parallel()
 	s, m := operators(t, time.Second)
 	op := record.Operation{ID: record.NewID(time.Now().UnixMicro(), 1, 0), Key: record.Key{Collection: "messages"}, Action: record.Create}
-	m.Request(http.MethodPost, "/api/messages", 202, time.Millisecond)
+	m.Request(t.Context(), http.MethodPost, "/api/messages", 202, time.Millisecond)
 	m.Rejected(fault.InvalidJSON)
 	m.Accepted(&op)
 	m.BatchEnqueued(3)
-	m.Applied(&record.Outcome{Operation: op, Status: record.Done}, time.Now())
+	m.Applied(t.Context(), &record.Outcome{Operation: op, Status: record.Done}, time.Now())
 	m.HandedBack(1, "x")
 	m.Retried(errors.New("x"))
 	text := string(s.get("/metrics").want(200).body)
 	for _, name := range []string{
-		`waybill_build_info{version="test"} 1`,
+		`waybill_build_info{goversion="` + runtime.Version() + `",version="test"} 1`,
 		`waybill_http_requests_total{code="202",method="POST",route="/api/messages"} 1`,
 		`waybill_http_request_duration_seconds_count{method="POST",route="/api/messages"} 1`,
 		`waybill_rejected_total{reason="invalid_json"} 1`,
@@ -141,7 +142,7 @@ func TestOps_MetricsAreBounded(t *testing.T) {
 	api.get("/api/made-up-collection")
 	api.get("/api/messages/made-up-id")
 	api.send("MADEUP", "/api/messages", nil)
-	m.Request("MADEUP", "unmatched", 405, 0)
+	m.Request(t.Context(), "MADEUP", "unmatched", 405, 0)
 	if text := string(s.get("/metrics").body); strings.Contains(text, "MADEUP") {
 		t.Error("a client's method is a label")
 	}

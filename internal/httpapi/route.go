@@ -117,7 +117,7 @@ func (a *API) plain(route string, h handler) http.HandlerFunc {
 					a.fail(x, r, fault.New(fault.Internal, "panic"))
 				}
 			}
-			a.o.Observer.Request(r.Method, route, x.status, time.Since(start))
+			a.o.Observer.Request(r.Context(), r.Method, route, x.status, time.Since(start))
 			if x.code != "" {
 				a.o.Observer.Rejected(x.code)
 			}

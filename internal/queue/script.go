@@ -20,6 +20,8 @@ const (
 // keyspace is the Redis keys of one queue.
 type keyspace struct {
 	pending, paused, active, lease, scheduled, retry string
+	archived, completed                              string
+	processed, failed                                string // counters of tries
 
 	task string // and an ID: the hash of that task
 }
@@ -28,7 +30,8 @@ func keysOf(queue string) keyspace {
 	p := "asynq:{" + queue + "}:"
 	return keyspace{
 		pending: p + "pending", paused: p + "paused", active: p + "active", lease: p + "lease",
-		scheduled: p + "scheduled", retry: p + "retry", task: p + "t:",
+		scheduled: p + "scheduled", retry: p + "retry", archived: p + "archived", completed: p + "completed",
+		processed: p + "processed", failed: p + "failed", task: p + "t:",
 	}
 }
 

@@ -91,6 +91,14 @@ func (s *Store) Close() error {
 // DB returns the handle that writes, for tests that look behind the Store.
 func (s *Store) DB() *sql.DB { return s.writes }
 
+// Pools returns the handles, by a name that tells them apart, for metrics.
+func (s *Store) Pools() map[string]*sql.DB {
+	if s.reads == s.writes {
+		return map[string]*sql.DB{"store": s.writes}
+	}
+	return map[string]*sql.DB{"store_writes": s.writes, "store_reads": s.reads}
+}
+
 // Ping returns nil if the database can be reached and has the schema that this
 // program needs; else StoreUnavailable, wrapping ErrNotMigrated if that is why.
 func (s *Store) Ping(ctx context.Context) error {

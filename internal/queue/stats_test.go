@@ -1,0 +1,188 @@
+package queue
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/hibiken/asynq"
+	"github.com/redis/go-redis/v9"
+
+	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/tasks"
+)
+
+// batch enqueues a write:apply task of n operations, accepted at a time.
+func (b *bundle) batch(c *Client, at time.Time, n int) string {
+	b.t.Helper()
+	operations := make([]record.Operation, n)
+	for i := range operations {
+		id := record.NewID(at.UnixMicro(), 7, i)
+		operations[i] = record.Operation{ID: id, Key: record.Key{Tenant: "default", Collection: "messages", ID: id}, Action: record.Create, Body: []byte(`{}`)}
+	}
+	task, err := ApplyTask(operations[0].ID, operations, nil)
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if err := c.Enqueue(b.t.Context(), task); err != nil {
+		b.t.Fatal(err)
+	}
+	return operations[0].ID
+}
+
+func TestClient_StatsCountsEveryState(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.client()
+	empty, err := c.Stats(t.Context(), testQueue)
+	if err != nil || empty.Memory != 0 || empty.Latency != 0 || empty.Tasks["pending"] != 0 {
+		t.Fatalf("an empty queue: %+v, %v", empty, err)
+	}
+	for i := range 20 {
+		if err := c.Enqueue(t.Context(), newTask(fmt.Sprint("p", i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range 3 {
+		if err := c.Enqueue(t.Context(), newTask(fmt.Sprint("s", i), asynq.ProcessIn(time.Hour))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.rc.Set(t.Context(), "asynq:{writes}:processed", 70, 0)
+	b.rc.Set(t.Context(), "asynq:{writes}:failed", 7, 0)
+	b.rc.Set(t.Context(), "asynq:{writes}:paused", 1, 0)
+	got, err := c.Stats(t.Context(), testQueue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int64{"pending": 20, "active": 0, "scheduled": 3, "retry": 0, "archived": 0, "completed": 0}
+	if diff := cmp.Diff(want, got.Tasks); diff != "" {
+		t.Error(diff)
+	}
+	if got.Processed != 70 || got.Failed != 7 || !got.Paused || got.Latency <= 0 || got.Latency > time.Minute {
+		t.Errorf("%+v", got)
+	}
+	info, err := asynq.NewInspectorFromRedisClient(b.rc).GetQueueInfo(testQueue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Memory < info.MemoryUsage/2 || got.Memory > info.MemoryUsage*2 {
+		t.Errorf("memory %d, asynq says %d", got.Memory, info.MemoryUsage)
+	}
+}
+
+// asynq's own look at such a queue fails.
+func TestClient_StatsOfAQueueWithALostTask(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.client()
+	b.batch(c, time.Now(), 5)
+	b.rc.RPush(t.Context(), "asynq:{writes}:pending", "lost")
+	q, err := c.Stats(t.Context(), testQueue)
+	if err != nil || q.Tasks["pending"] != 2 {
+		t.Errorf("%+v, %v", q, err)
+	}
+	n, _, err := c.Backlog(t.Context())
+	if err != nil || n != 10 { // the mean of those that are there
+		t.Errorf("%d operations, %v", n, err)
+	}
+}
+
+func TestClient_StatsWithoutRedis(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.client()
+	if err := b.redis.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Stats(t.Context(), testQueue); err == nil {
+		t.Error("Stats: no error")
+	}
+	if _, _, err := c.Backlog(t.Context()); err == nil {
+		t.Error("Backlog: no error")
+	}
+	if _, _, err := c.Memory(t.Context()); err == nil {
+		t.Error("Memory: no error")
+	}
+}
+
+func TestClient_BacklogIsExactForAFewTasks(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.client()
+	if n, age, err := c.Backlog(t.Context()); n != 0 || age != 0 || err != nil {
+		t.Fatalf("an empty queue: %d, %v, %v", n, age, err)
+	}
+	for i := range 8 {
+		b.batch(c, time.Now().Add(-time.Duration(9-i)*time.Minute), 1+i*10)
+	}
+	n, age, err := c.Backlog(t.Context())
+	if err != nil || n != 288 || age < 9*time.Minute || age > 10*time.Minute {
+		t.Errorf("%d operations, the oldest %v ago, %v", n, age, err)
+	}
+}
+
+func TestClient_BacklogIsEstimatedForMany(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	c := b.client()
+	for i := range 50 {
+		b.batch(c, time.Now().Add(time.Duration(i-100)*time.Second), 10+i%3)
+	}
+	n, age, err := c.Backlog(t.Context())
+	if err != nil || n < 500 || n > 600 || age < 100*time.Second || age > 110*time.Second {
+		t.Errorf("%d operations, the oldest %v ago, %v", n, age, err)
+	}
+}
+
+// counting is a client that counts the payloads it is sent.
+type counting struct{ payloads int }
+
+func (c *counting) DialHook(next redis.DialHook) redis.DialHook { return next }
+
+func (c *counting) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (c *counting) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []redis.Cmder) error {
+		for _, cmd := range cmds {
+			if args := cmd.Args(); len(args) == 3 && args[2] == "msg" {
+				c.payloads++
+			}
+		}
+		return next(ctx, cmds)
+	}
+}
+
+func TestClient_BacklogReadsAPayloadOnce(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	count := &counting{}
+	b.rc.AddHook(count)
+	c := b.client()
+	for i := range 5 {
+		b.batch(c, time.Now().Add(-time.Duration(i)*time.Second), 3)
+	}
+	for range 4 {
+		if n, _, err := c.Backlog(t.Context()); n != 15 || err != nil {
+			t.Fatal(n, err)
+		}
+	}
+	if count.payloads != 5 {
+		t.Errorf("%d payloads were read", count.payloads)
+	}
+}
+
+func TestClient_Memory(t *testing.T) {
+	t.Parallel()
+	b := setup(t)
+	b.rc.ConfigSet(t.Context(), "maxmemory", "300mb")
+	used, limit, err := b.client().Memory(t.Context())
+	if err != nil || used < 1<<19 || limit != 300<<20 {
+		t.Errorf("%d of %d, %v", used, limit, err)
+	}
+	if tasks.QueueWrites != testQueue {
+		t.Error("the tests above look at another queue than Backlog")
+	}
+}
