@@ -15,7 +15,7 @@ import (
 )
 
 // batch enqueues a write:apply task of n operations, accepted at a time.
-func (b *bundle) batch(c *Client, at time.Time, n int) string {
+func (b *bundle) batch(c *Client, at time.Time, n int) {
 	b.t.Helper()
 	operations := make([]record.Operation, n)
 	for i := range operations {
@@ -29,7 +29,6 @@ func (b *bundle) batch(c *Client, at time.Time, n int) string {
 	if err := c.Enqueue(b.t.Context(), task); err != nil {
 		b.t.Fatal(err)
 	}
-	return operations[0].ID
 }
 
 func TestClient_StatsCountsEveryState(t *testing.T) {

@@ -19,7 +19,7 @@ func (s *Store) standingStatement() (string, arguments) {
 	args := arguments{mostSubscriptions, mostBehind, mostPending}
 	return `SELECT (SELECT count(*) FROM (SELECT enabled FROM subscriptions LIMIT $1) AS s WHERE enabled),
 		(SELECT count(*) FROM (SELECT enabled FROM subscriptions LIMIT $1) AS s WHERE NOT enabled),
-		(SELECT count(*) FROM (SELECT 1 FROM dispatches AS p WHERE ` + pendingOf + ` AND d.next_at < ` + s.dialect.now(-60) + `) LIMIT $2) AS b),
+		(SELECT count(*) FROM (SELECT 1 FROM dispatches AS p WHERE ` + pendingOf + ` AND d.next_at < ` + s.once(-60) + `) LIMIT $2) AS b),
 		(SELECT count(*) FROM (SELECT 1 FROM deliveries` + s.dialect.by("deliveries_due") + ` WHERE status = 'pending'
 			ORDER BY tenant, subscription, next_at, id LIMIT $3) AS d)`, args
 }

@@ -89,6 +89,7 @@ func (m *Metrics) addDeliveries() {
 	m.disabled = m.counter("waybill_subscriptions_disabled_total", "Subscriptions disabled because their receiver is gone or always fails.", "reason")
 	m.swept = m.plainCounter("waybill_deliveries_swept_total", "Subscriptions with overdue deliveries that nobody looked after: a worker died, or Redis lost data.")
 	for _, c := range []subscription.Channel{subscription.Webhook, subscription.Email, subscription.Chat} {
+		m.attempt.WithLabelValues(string(c))
 		for _, outcome := range []string{"delivered", "retried", "dead"} {
 			m.deliveries.WithLabelValues(string(c), outcome)
 		}

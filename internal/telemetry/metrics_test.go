@@ -58,6 +58,7 @@ func TestMetrics_QueuesByTheNamesOfAsynqmon(t *testing.T) {
 			Latency: 1500 * time.Millisecond, Processed: 70, Failed: 7, Memory: 4096, Paused: true,
 		}, nil
 	}))
+	_ = scrape(t, m, "") // which may show the counter before it rises
 	text := scrape(t, m, "")
 	wants(t, text,
 		`asynq_queue_size{queue="writes"} 7`,
@@ -94,7 +95,7 @@ func TestMetrics_AHangingLookDelaysNoScrape(t *testing.T) {
 		if took := time.Since(begin); took > 50*time.Millisecond {
 			t.Errorf("a scrape took %v", took)
 		}
-		time.Sleep(3 * time.Second) // of synctest's clock: the look is given up meanwhile
+		<-time.After(3 * time.Second) // of synctest's clock: the look is given up meanwhile
 		wants(t, scrape(t, m, ""), `waybill_queue_scrape_errors_total{of="notify"} 1`, `asynq_queue_size{queue="writes"} 0`)
 	})
 }
@@ -117,8 +118,8 @@ func TestMetrics_LooksAreKeptForSomeSeconds(t *testing.T) {
 		if looks != 1 {
 			t.Errorf("%d looks for ten scrapes", looks)
 		}
-		time.Sleep(16 * time.Second) // of synctest's clock
-		_ = scrape(t, m, "")         // the first collector to be asked may be the counter's
+		<-time.After(16 * time.Second) // of synctest's clock
+		_ = scrape(t, m, "")           // the first collector to be asked may be the counter's
 		text := scrape(t, m, "")
 		wants(t, text, `waybill_store_scrape_errors_total 1`)
 		if strings.Contains(text, "waybill_subscriptions{") {
@@ -173,7 +174,9 @@ func TestMetrics_ZerosFromTheStart(t *testing.T) {
 	m.WriteRoute(http.MethodPost, "/api/messages")
 	open := true
 	m.Breaker("database", func() bool { return open })
-	m.WatchRedis("queue", func() *redis.PoolStats { return &redis.PoolStats{TotalConns: 5, IdleConns: 2, Hits: 9, WaitDurationNs: 5e8} })
+	m.WatchRedis("queue", func() *redis.PoolStats {
+		return &redis.PoolStats{TotalConns: 5, IdleConns: 2, Hits: 9, WaitDurationNs: 5e8}
+	})
 	wants(t, scrape(t, m, ""),
 		`waybill_http_requests_total{code="503",method="POST",route="/api/messages"} 0`,
 		`waybill_rejected_total{reason="queue_unavailable"} 0`,

@@ -7,7 +7,7 @@
 //
 //	WAYBILL_TEST_REDIS_URL     a Redis to use instead of starting one; database 0 holds our claims on the others
 //	WAYBILL_TEST_POSTGRES_URL  a PostgreSQL to use instead; the user must be allowed to create databases
-//	WAYBILL_TEST_REQUIRE       "redis,postgres": without a real one of these, fail instead of skipping or falling back
+//	WAYBILL_TEST_REQUIRE       "redis,postgres,prometheus": without a real one of these, fail instead of skipping or falling back
 //
 // On Linux every server dies with the process that started it, however that one ends.
 package testenv
