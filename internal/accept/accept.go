@@ -44,6 +44,7 @@ type Observer interface {
 type Options struct {
 	Wait           time.Duration // how long a write waits for Redis, from its arrival; 2 s
 	IdempotencyTTL time.Duration // how long an Idempotency-Key is remembered; 24 h
+	Backlog        *Backlog      // says when there is too much to be done; nil: never
 	Logger         *slog.Logger
 	Observer       Observer
 }
@@ -101,6 +102,9 @@ type Accepted struct {
 // QueueUnavailable or Overloaded, after which the write is not confirmed. With
 // Wait, the caller must call Await.
 func (a *Acceptor) Submit(ctx context.Context, w *Write) (Accepted, error) {
+	if err := a.admit(); err != nil {
+		return Accepted{}, err
+	}
 	e := &entry{Write: *w, done: make(chan struct{})}
 	for {
 		if err := a.join(ctx, e); err != nil {
@@ -116,6 +120,15 @@ func (a *Acceptor) Submit(ctx context.Context, w *Write) (Accepted, error) {
 		}
 		e = &entry{Write: *w, done: make(chan struct{}), replaces: e.ID + ":" + w.Hash}
 	}
+}
+
+// admit refuses writes while there is too much to be done. Repeats too: they are
+// not confirmed, and may be repeated.
+func (a *Acceptor) admit() error {
+	if a.o.Backlog == nil {
+		return nil
+	}
+	return a.o.Backlog.Admit()
 }
 
 // join puts e into a batch and waits until that is through.
@@ -167,7 +180,7 @@ func (a *Acceptor) flush(batch []*entry) {
 func (a *Acceptor) commit(ctx context.Context, batch []*entry) error {
 	random := rand.Uint64()
 	marks, marked := marksOf(batch, random)
-	first, held, err := stamp(ctx, a.rc, 1, a.o.IdempotencyTTL, marks)
+	first, held, err := stamp(ctx, a.rc, 1, len(batch), a.o.IdempotencyTTL, marks)
 	if err != nil {
 		return unavailable(err)
 	}

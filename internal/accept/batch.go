@@ -121,7 +121,7 @@ func marksOf(batch []*entry, random uint64) ([]mark, []*entry) {
 	var marks []mark
 	var marked []*entry
 	for i, e := range batch {
-		m := mark{suffix: ":" + e.Hash, replaces: e.replaces}
+		m := mark{suffix: ":" + e.Hash, replaces: e.replaces, operations: 1}
 		if Marked(&e.Operation) {
 			m.underWay = underWayKey(e.Key)
 		}
@@ -144,12 +144,17 @@ func (a *Acceptor) unmark(batch []*entry) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
 	var marks []Mark
+	over := 0
 	for _, e := range batch {
-		if e.err == nil && e.IdempotencyKey == "" && Marked(&e.Operation) {
+		if e.err != nil || e.replayed {
+			continue
+		}
+		over++
+		if e.IdempotencyKey == "" && Marked(&e.Operation) {
 			marks = append(marks, Mark{e.Key, e.ID})
 		}
 	}
-	if err := a.underWay.Clear(ctx, marks...); err != nil {
+	if err := a.underWay.Finish(ctx, over, marks...); err != nil {
 		a.o.Logger.Warn("under-way entries stay until they are found stale", "entries", len(marks), "error", err)
 	}
 }

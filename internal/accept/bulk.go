@@ -26,6 +26,9 @@ type Bulk struct {
 // After a QueueUnavailable some may be in; a repeat under the same key is
 // harmless.
 func (a *Acceptor) SubmitBulk(ctx context.Context, b *Bulk) (replayed bool, err error) {
+	if err := a.admit(); err != nil {
+		return false, err
+	}
 	sizes := split(b.Operations)
 	first, replayed, err := a.reserve(ctx, b, &sizes)
 	if err != nil {
@@ -63,11 +66,11 @@ func (a *Acceptor) reserve(ctx context.Context, b *Bulk, sizes *[]int) (first st
 	var marks []mark
 	if b.IdempotencyKey != "" {
 		marks = []mark{{
-			tail: record.IDTail(random, 0), suffix: bulkSuffix(b.Hash, *sizes),
+			tail: record.IDTail(random, 0), suffix: bulkSuffix(b.Hash, *sizes), operations: len(b.Operations),
 			idempotency: idempotencyKey(b.Tenant, b.Principal, b.IdempotencyKey),
 		}}
 	}
-	n, held, err := stamp(ctx, a.rc, len(*sizes), a.o.IdempotencyTTL, marks)
+	n, held, err := stamp(ctx, a.rc, len(*sizes), len(b.Operations), a.o.IdempotencyTTL, marks)
 	if err != nil {
 		return "", false, unavailable(err)
 	}

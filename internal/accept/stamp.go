@@ -16,6 +16,7 @@ import (
 const (
 	keyPrefix = "waybill:{writes}:"
 	stampKey  = keyPrefix + "stamp"
+	countKey  = keyPrefix + "count" // hash: operations accepted and finished, ever
 )
 
 //go:embed stamp.lua
@@ -31,18 +32,21 @@ type mark struct {
 	idempotency string // key; "" for none
 	suffix      string // follows the operation's ID in the idempotency key's value
 	replaces    string // a value of the key that counts as free; "" for none
+	operations  int    // that it stands for: all of a bulk's
 }
 
-// stamp draws a batch's stamp, and reserves the count-1 that follow it. It
+// stamp draws the stamp of a batch of so many operations, counts them as accepted,
+// but for those of marks whose key was taken, and reserves the count-1 stamps that
+// follow. It
 // returns, for each mark, the value that its idempotency key had before ("" if
 // it was free or there is none); a mark whose key was taken leaves nothing.
-func stamp(ctx context.Context, rc redis.Scripter, count int, ttl time.Duration, marks []mark) (int64, []string, error) {
-	keys := make([]string, 1, 1+2*len(marks))
-	keys[0] = stampKey
-	args := make([]any, 3, 3+5*len(marks))
-	args[0], args[1], args[2] = count, int64(ttl/time.Second), len(marks)
+func stamp(ctx context.Context, rc redis.Scripter, count, operations int, ttl time.Duration, marks []mark) (int64, []string, error) {
+	keys := make([]string, 2, 2+2*len(marks))
+	keys[0], keys[1] = stampKey, countKey
+	args := make([]any, 4, 4+6*len(marks))
+	args[0], args[1], args[2], args[3] = count, int64(ttl/time.Second), len(marks), operations
 	for _, m := range marks {
-		args = append(args, m.tail, m.underWay != "", m.idempotency != "", m.suffix, m.replaces)
+		args = append(args, m.tail, m.underWay != "", m.idempotency != "", m.suffix, m.replaces, m.operations)
 		if m.underWay != "" {
 			keys = append(keys, m.underWay)
 		}

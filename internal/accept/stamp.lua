@@ -1,10 +1,10 @@
 -- Draws a stamp that is higher than any before it, and leaves the marks of the
 -- operations that it names. One script, so that no later stamp exists before an
 -- earlier one's marks are seen.
--- KEYS  the stamp; then for each mark its under-way set and its idempotency key, where it has them
--- ARGV  stamps to reserve, seconds an idempotency key lives, number of marks;
+-- KEYS  the stamp, the count of operations; then for each mark its under-way set and its idempotency key, where it has them
+-- ARGV  stamps to reserve, seconds an idempotency key lives, number of marks, operations;
 --       then for each mark: tail of the ID, has an under-way set, has an idempotency key, suffix,
---       value of the key that counts as free
+--       value of the key that counts as free, operations that it stands for
 -- reply the first stamp in µs; then for each mark what its idempotency key held before, or ''
 local time = redis.call('TIME')
 local stamp = time[1] * 1000000 + time[2]
@@ -19,7 +19,8 @@ local fraction = math.floor((stamp - ms * 1000) * 4096 / 1000)
 local head = string.format('%08x-%04x-7%03x-', math.floor(ms / 65536), ms % 65536, fraction)
 
 local reply = {string.format('%.0f', stamp)}
-local key, arg = 2, 4
+local key, arg = 3, 5
+local operations = tonumber(ARGV[4])
 for i = 1, tonumber(ARGV[3]) do
   local id = head .. ARGV[arg]
   local underway, idempotency, held = nil, nil, false
@@ -44,7 +45,13 @@ for i = 1, tonumber(ARGV[3]) do
       redis.call('SADD', underway, id)
     end
   end
+  if held then
+    operations = operations - ARGV[arg + 5]
+  end
   reply[i + 1] = held or ''
-  arg = arg + 5
+  arg = arg + 6
+end
+if operations > 0 then
+  redis.call('HINCRBY', KEYS[2], 'accepted', operations)
 end
 return reply

@@ -29,7 +29,7 @@ func client(t testing.TB, url string) *redis.Client {
 
 func draw(t testing.TB, rc redis.Scripter, count int, marks ...mark) (int64, []string) {
 	t.Helper()
-	n, held, err := stamp(context.Background(), rc, count, time.Hour, marks)
+	n, held, err := stamp(context.Background(), rc, count, 1, time.Hour, marks)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +68,7 @@ func TestStamp_RisesThroughClockTrouble(t *testing.T) {
 	if err := rc.Set(t.Context(), stampKey, "nonsense", 0).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if n, _, err := stamp(t.Context(), rc, 1, time.Hour, nil); err == nil {
+	if n, _, err := stamp(t.Context(), rc, 1, 1, time.Hour, nil); err == nil {
 		t.Errorf("stamp %d from nonsense, want an error: nobody knows what was drawn before", n)
 	}
 }

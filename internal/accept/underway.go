@@ -52,6 +52,22 @@ func (u *UnderWay) Clear(ctx context.Context, marks ...Mark) error {
 	return u.each(ctx, "clear", marks, redis.Pipeliner.SRem)
 }
 
+// Finish counts n operations that ended and removes entries.
+func (u *UnderWay) Finish(ctx context.Context, n int, marks ...Mark) error {
+	if n == 0 {
+		return u.Clear(ctx, marks...)
+	}
+	pipe := u.rc.Pipeline()
+	pipe.HIncrBy(ctx, countKey, finishedField, int64(n))
+	for _, m := range marks {
+		pipe.SRem(ctx, underWayKey(m.Record), m.Operation)
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return fmt.Errorf("count what ended and clear under-way sets: %w", err)
+	}
+	return nil
+}
+
 func (u *UnderWay) each(ctx context.Context, what string, marks []Mark,
 	command func(redis.Pipeliner, context.Context, string, ...any) *redis.IntCmd,
 ) error {

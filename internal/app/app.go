@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/auth"
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/config"
@@ -43,6 +44,7 @@ type App struct {
 	redis       redis.UniversalClient
 	queue       *queue.Client
 	alarm       *queue.Alarm
+	backlog     *accept.Backlog
 	channels    *notify.Channels
 	store       *store.Store
 	gate        *gate
@@ -93,6 +95,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 	}
 	a.queue = queue.NewClient(a.redis)
 	a.alarm = queue.NewAlarm(a.redis, a.queue)
+	a.backlog = accept.NewBacklog(a.redis, a.queue, c.MaxBacklog, log)
 	a.gate = newGate(a.store, log)
 	a.redisState.client = a.redis
 	a.metrics = newMetrics(a)
@@ -179,6 +182,10 @@ func (a *App) Stop(ctx context.Context) error {
 	var all []error
 	a.stopped.Do(func() {
 		a.gate.drain()
+		if a.config.ShutdownDelay > 0 {
+			a.log.Info("not ready any more; serving on for a moment", "delay", a.config.ShutdownDelay)
+			pause(ctx, a.config.ShutdownDelay)
+		}
 		for _, stop := range slices.Backward(a.stops) {
 			if err := stop.run(ctx); err != nil {
 				all = append(all, fmt.Errorf("stop %s: %w", stop.name, err))
@@ -257,10 +264,21 @@ func (a *App) bind() error {
 	return nil
 }
 
+// closing is h, whose answers end their connections once the process is stopping:
+// whoever is behind them goes elsewhere with the next request.
+func (a *App) closing(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if a.gate.stopping() {
+			w.Header().Set("Connection", "close")
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 // serve serves h on l until stopped.
 func (a *App) serve(name string, l net.Listener, h http.Handler) {
 	server := &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		Handler: a.closing(h), ReadHeaderTimeout: readHeaderTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
 		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(a.log.Handler(), slog.LevelDebug),
 	}
 	a.onStop(name, func(ctx context.Context) error {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/store"
@@ -18,7 +19,7 @@ type gate struct {
 
 	mu       sync.Mutex
 	open     bool
-	draining bool
+	draining atomic.Bool
 	reason   error
 	closed   chan struct{} // has a value after each close
 }
@@ -67,16 +68,17 @@ func (g *gate) opened() {
 
 // drain makes the process not ready for good.
 func (g *gate) drain() {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.draining = true
+	g.draining.Store(true)
 }
+
+// stopping says whether the process is.
+func (g *gate) stopping() bool { return g.draining.Load() }
 
 // check says why the process is not ready to serve, by the gate alone.
 func (g *gate) check() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.draining {
+	if g.stopping() {
 		return errors.New("stopping")
 	}
 	return g.reason

@@ -22,8 +22,9 @@ import (
 
 // startAPI starts the public listener and what is behind it.
 func (a *App) startAPI(background context.Context) error {
-	acceptor := accept.New(a.redis, a.queue, a.store, accept.Options{Logger: a.log, Observer: a.metrics})
+	acceptor := accept.New(a.redis, a.queue, a.store, accept.Options{Logger: a.log, Observer: a.metrics, Backlog: a.backlog})
 	a.background(func() { acceptor.Run(background) })
+	a.background(func() { a.backlog.Run(background) })
 	queues, err := a.openQueues()
 	if err != nil {
 		return err

@@ -40,6 +40,8 @@ type Store interface {
 type UnderWay interface {
 	Of(ctx context.Context, keys []record.Key) ([][]string, time.Time, error)
 	Clear(ctx context.Context, marks ...accept.Mark) error
+	// Finish also counts operations that ended, for the first time.
+	Finish(ctx context.Context, n int, marks ...accept.Mark) error
 }
 
 // Publisher announces an outcome on an operation's reply channel.

@@ -122,7 +122,7 @@ func (h *Handler) settle(ctx context.Context, operations []record.Operation, out
 			}
 		}
 	}
-	return h.underWay.Clear(ctx, marks...)
+	return h.underWay.Finish(ctx, len(outcomes), marks...)
 }
 
 // toWake returns the subscriptions that have new deliveries, each once.

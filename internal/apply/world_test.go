@@ -195,6 +195,10 @@ func (a *actor) Of(_ context.Context, keys []record.Key) ([][]string, time.Time,
 }
 
 // Clear implements apply.UnderWay.
+func (a *actor) Finish(ctx context.Context, _ int, marks ...accept.Mark) error {
+	return a.Clear(ctx, marks...)
+}
+
 func (a *actor) Clear(_ context.Context, marks ...accept.Mark) error {
 	if len(marks) == 0 {
 		return nil

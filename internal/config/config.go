@@ -52,8 +52,10 @@ type Config struct {
 	MaxConnections  int             `env:"WAYBILL_MAX_CONNECTIONS" envDefault:"16384" doc:"Connections to the public API at a time, idle ones too; further ones wait. 0: no limit."`
 	AuditRetention  time.Duration   `env:"WAYBILL_AUDIT_RETENTION" envDefault:"8760h" doc:"How long the audit is kept. 0: for ever."`
 	PrometheusURL   string          `env:"WAYBILL_PROMETHEUS_URL" doc:"A Prometheus that scrapes us, such as http://prometheus:9090: draws the charts in /queues/."`
+	MaxBacklog      int64           `env:"WAYBILL_MAX_BACKLOG" envDefault:"1000000" doc:"Operations accepted and not finished: with so many, writes are refused with 503 until there are fewer. 0: no limit."`
 	MaxBody         int64           `env:"WAYBILL_MAX_BODY" envDefault:"262144" doc:"Largest body of one record, in bytes."`
 	ShutdownTimeout time.Duration   `env:"WAYBILL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a process may take to finish what it has in hand."`
+	ShutdownDelay   time.Duration   `env:"WAYBILL_SHUTDOWN_DELAY" envDefault:"0s" doc:"How long a process that is to stop goes on serving while /readyz says that it is not ready, so that a proxy notices first. Part of the shutdown timeout."`
 	LogLevel        string          `env:"WAYBILL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat       string          `env:"WAYBILL_LOG_FORMAT" envDefault:"text" doc:"text or json."`
 }
@@ -117,6 +119,9 @@ func (c *Config) validate() error {
 	if c.Concurrency < 1 || c.Concurrency > 256 {
 		all = append(all, errors.New("WAYBILL_CONCURRENCY must be from 1 to 256"))
 	}
+	if c.MaxBacklog < 0 || c.MaxBacklog > 1_000_000_000 {
+		all = append(all, errors.New("WAYBILL_MAX_BACKLOG must be from 0 to 1000000000"))
+	}
 	if c.MaxBody < 1024 || c.MaxBody > 16<<20 {
 		all = append(all, errors.New("WAYBILL_MAX_BODY must be from 1024 to 16777216 bytes"))
 	}
@@ -141,6 +146,9 @@ func (c *Config) validate() error {
 	all = append(all, c.validateAccess())
 	if c.ShutdownTimeout < time.Second {
 		all = append(all, errors.New("WAYBILL_SHUTDOWN_TIMEOUT must be at least 1s"))
+	}
+	if c.ShutdownDelay < 0 || c.ShutdownDelay > c.ShutdownTimeout/2 {
+		all = append(all, errors.New("WAYBILL_SHUTDOWN_DELAY must be from 0s to half of WAYBILL_SHUTDOWN_TIMEOUT"))
 	}
 	return errors.Join(all...)
 }

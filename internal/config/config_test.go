@@ -23,7 +23,7 @@ func TestFromEnv_Defaults(t *testing.T) {
 		Listen: "127.0.0.1:8080", Data: "./data", Concurrency: 4, MaxBody: 256 << 10,
 		ShutdownTimeout: 20 * time.Second, LogLevel: "info", LogFormat: "text", Deliveries: 2048,
 		RateAuth: collection.Rate{N: 100, Per: time.Minute}, RateLogin: collection.Rate{N: 10, Per: time.Minute},
-		MaxConnections: 16384, AuditRetention: 365 * 24 * time.Hour,
+		MaxConnections: 16384, MaxBacklog: 1_000_000, AuditRetention: 365 * 24 * time.Hour,
 		Retries: []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour},
 	}
 	for name, environment := range map[string][]string{
@@ -47,7 +47,7 @@ func TestFromEnv_EverySetting(t *testing.T) {
 	got, err := config.FromEnv([]string{
 		"REDIS_URL=redis://r:6379/1?a=b", "DATABASE_URL=sqlite:x", "WAYBILL_LISTEN=:80", "WAYBILL_OPS_LISTEN=:81",
 		"WAYBILL_CONFIG=/etc/w.yaml", "WAYBILL_DATA=/var/w", "WAYBILL_CONCURRENCY=256", "WAYBILL_MAX_BODY=1024",
-		"WAYBILL_SHUTDOWN_TIMEOUT=1m30s", "WAYBILL_LOG_LEVEL=debug", "WAYBILL_LOG_FORMAT=json",
+		"WAYBILL_SHUTDOWN_TIMEOUT=1m30s", "WAYBILL_SHUTDOWN_DELAY=5s", "WAYBILL_MAX_BACKLOG=7", "WAYBILL_LOG_LEVEL=debug", "WAYBILL_LOG_FORMAT=json",
 		"WAYBILL_DELIVERY_CONCURRENCY=7", "WAYBILL_SECRET=" + strings.Repeat("s", 32), "WAYBILL_PUBLIC_URL=https://w.example/x",
 		"WAYBILL_WEBHOOK_RETRIES=1s,2m", "WAYBILL_WEBHOOK_ALLOW_CIDRS=10.0.0.0/8,::1/128", "WAYBILL_WEBHOOK_HTTPS_ONLY=true",
 		"WAYBILL_WEBHOOK_PROXY=http://u:p@proxy:3128", "SMTP_URL=smtp://mail:25", "SMTP_FROM=w@example.com",
@@ -60,7 +60,7 @@ func TestFromEnv_EverySetting(t *testing.T) {
 	}
 	want := config.Config{
 		RedisURL: "redis://r:6379/1?a=b", DatabaseURL: "sqlite:x", Listen: ":80", OpsListen: ":81", File: "/etc/w.yaml", Data: "/var/w",
-		Concurrency: 256, MaxBody: 1024, ShutdownTimeout: 90 * time.Second, LogLevel: "debug", LogFormat: "json",
+		Concurrency: 256, MaxBody: 1024, ShutdownTimeout: 90 * time.Second, ShutdownDelay: 5 * time.Second, MaxBacklog: 7, LogLevel: "debug", LogFormat: "json",
 		Deliveries: 7, Secret: strings.Repeat("s", 32), PublicURL: "https://w.example/x", Retries: []time.Duration{time.Second, 2 * time.Minute},
 		AllowCIDRs: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8"), netip.MustParsePrefix("::1/128")}, HTTPSOnly: true,
 		Proxy: "http://u:p@proxy:3128", SMTPURL: "smtp://mail:25", SMTPFrom: "w@example.com",
@@ -86,7 +86,7 @@ func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
 	for _, bad := range []string{
 		"WAYBILL_CONCURRENCY=0", "WAYBILL_CONCURRENCY=257", "WAYBILL_CONCURRENCY=many", "WAYBILL_CONCURRENCY=-1", "WAYBILL_CONCURRENCY=1.5",
 		"WAYBILL_MAX_BODY=1023", "WAYBILL_MAX_BODY=16777217", "WAYBILL_MAX_BODY=1MB",
-		"WAYBILL_SHUTDOWN_TIMEOUT=999ms", "WAYBILL_SHUTDOWN_TIMEOUT=20", "WAYBILL_SHUTDOWN_TIMEOUT=-5s",
+		"WAYBILL_SHUTDOWN_TIMEOUT=999ms", "WAYBILL_SHUTDOWN_TIMEOUT=20", "WAYBILL_SHUTDOWN_TIMEOUT=-5s", "WAYBILL_SHUTDOWN_DELAY=-1s", "WAYBILL_SHUTDOWN_DELAY=11s", "WAYBILL_MAX_BACKLOG=-1", "WAYBILL_MAX_BACKLOG=1000000001",
 		"WAYBILL_DELIVERY_CONCURRENCY=0", "WAYBILL_SECRET=short", "WAYBILL_PUBLIC_URL=w.example", "WAYBILL_PUBLIC_URL=https://u:p@w.example",
 		"WAYBILL_WEBHOOK_RETRIES=5", "WAYBILL_WEBHOOK_RETRIES=5s,0s", "WAYBILL_WEBHOOK_RETRIES=-1s", "WAYBILL_WEBHOOK_RETRIES=169h", "WAYBILL_WEBHOOK_RETRIES=5s,,5s",
 		"WAYBILL_WEBHOOK_ALLOW_CIDRS=10.0.0.0", "WAYBILL_WEBHOOK_HTTPS_ONLY=perhaps", "WAYBILL_WEBHOOK_PROXY=socks5://x:1", "SMTP_URL=smtp://mail",
