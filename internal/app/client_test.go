@@ -79,6 +79,14 @@ func (a *answer) want(t testing.TB, status int) *answer {
 	return a
 }
 
+// has fails the test unless the answer has text in it.
+func (a *answer) has(t testing.TB, text string) {
+	t.Helper()
+	if !bytes.Contains(a.body, []byte(text)) {
+		t.Errorf("no %q in the answer of %d bytes", text, len(a.body))
+	}
+}
+
 // operation is an operation as the API shows it.
 type operation struct {
 	ID      string `json:"id"`
