@@ -8,6 +8,7 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode"
 
 	"github.com/waybill-dev/waybill/internal/app"
 	"github.com/waybill-dev/waybill/internal/auth"
@@ -33,18 +34,24 @@ func keys(args []string, _ io.Reader, out io.Writer) (job, error) {
 	flags := flag.NewFlagSet("waybill keys "+args[0], flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // what is wrong is in the error
 	tenant := flags.String("tenant", record.DefaultTenant, "")
-	name := flags.String("name", "", "")
-	scopes := flags.String("scopes", "", "")
-	collections := flags.String("collections", "", "")
-	expires := flags.Duration("expires", 0, "")
+	var name, scopes, collections string
+	var expires time.Duration
+	if args[0] == "create" {
+		flags.StringVar(&name, "name", "", "")
+		flags.StringVar(&scopes, "scopes", "", "")
+		flags.StringVar(&collections, "collections", "", "")
+		flags.DurationVar(&expires, "expires", 0, "")
+	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return nil, misused(keysUsage, err.Error())
 	}
 	switch {
+	case args[0] == "create" && (name == "" || scopes == ""):
+		return nil, misused(keysUsage, "-name and -scopes are needed")
 	case args[0] == "create" && flags.NArg() == 0:
-		k := auth.NewKey{Name: *name, Scopes: list(*scopes), Collections: list(*collections)}
-		if *expires != 0 {
-			k.ExpiresAt = time.Now().Add(*expires)
+		k := auth.NewKey{Name: name, Scopes: list(scopes), Collections: list(collections)}
+		if expires != 0 {
+			k.ExpiresAt = time.Now().Add(expires)
 		}
 		return func(ctx context.Context, o *app.Operator) error {
 			_, text, err := o.CreateKey(ctx, *tenant, k)
@@ -97,11 +104,12 @@ func moment(t time.Time) string {
 	return t.Format(time.RFC3339)
 }
 
-// printable is text that a client chose, safe for a terminal.
+// printable is text that a client chose, safe for a terminal: without what controls
+// it, and what turns the direction of writing around.
 func printable(text string) string {
 	return strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-			return '�'
+		if !unicode.IsPrint(r) {
+			return '\uFFFD'
 		}
 		return r
 	}, text)

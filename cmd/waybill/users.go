@@ -32,8 +32,13 @@ They work on DATABASE_URL, by default on the database of waybill up.
 func users(args []string, in io.Reader, out io.Writer) (job, error) {
 	flags := flag.NewFlagSet("waybill users "+args[0], flag.ContinueOnError)
 	flags.SetOutput(io.Discard) // what is wrong is in the error
-	tenant := flags.String("tenant", record.DefaultTenant, "")
-	role := flags.String("role", "member", "")
+	tenant, role := record.DefaultTenant, "member"
+	if args[0] == "create" || args[0] == "list" {
+		flags.StringVar(&tenant, "tenant", tenant, "")
+	}
+	if args[0] == "create" {
+		flags.StringVar(&role, "role", role, "")
+	}
 	if err := flags.Parse(args[1:]); err != nil {
 		return nil, misused(usersUsage, err.Error())
 	}
@@ -43,14 +48,14 @@ func users(args []string, in io.Reader, out io.Writer) (job, error) {
 	case "create1":
 		password, err := readPassword(in)
 		return func(ctx context.Context, o *app.Operator) error {
-			u, err := o.CreateUser(ctx, auth.NewUser{Tenant: *tenant, Email: email, Password: password, Role: *role})
+			u, err := o.CreateUser(ctx, auth.NewUser{Tenant: tenant, Email: email, Password: password, Role: role})
 			if err == nil {
 				fmt.Fprintln(out, u.ID)
 			}
 			return err
 		}, err
 	case "list0":
-		return func(ctx context.Context, o *app.Operator) error { return listUsers(ctx, o, *tenant, out) }, nil
+		return func(ctx context.Context, o *app.Operator) error { return listUsers(ctx, o, tenant, out) }, nil
 	case "role2":
 		change.Role = &value
 	case "disable1":

@@ -65,11 +65,7 @@ func acting(ctx context.Context) context.Context {
 // CreateKey makes a key of a tenant, which it makes too if need be, and returns
 // it with its text.
 func (o *Operator) CreateKey(ctx context.Context, tenant string, k auth.NewKey) (*principal.Key, string, error) {
-	ctx = acting(ctx)
-	if err := o.auth.EnsureTenant(ctx, operator, tenant); err != nil {
-		return nil, "", err
-	}
-	return o.auth.CreateKey(ctx, operator, tenant, k)
+	return o.auth.CreateKey(acting(ctx), operator, tenant, k)
 }
 
 // Keys returns the keys of a tenant, newest first.
@@ -87,11 +83,7 @@ func (o *Operator) RevokeKey(ctx context.Context, tenant, id string) error {
 
 // CreateUser makes a user, and their tenant if need be.
 func (o *Operator) CreateUser(ctx context.Context, u auth.NewUser) (*principal.User, error) {
-	ctx = acting(ctx)
-	if err := o.auth.EnsureTenant(ctx, operator, u.Tenant); err != nil {
-		return nil, err
-	}
-	return o.auth.CreateUser(ctx, operator, u)
+	return o.auth.CreateUser(acting(ctx), operator, u)
 }
 
 // Users returns the users of a tenant, newest first.

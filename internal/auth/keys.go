@@ -15,8 +15,8 @@ import (
 
 const maxKeyName = 100 // characters
 
-// CreateKey makes a key and returns its text, which nobody can learn again. In p's
-// own tenant it acts for p's user. It can do no more than p, nor longer: that is
+// CreateKey makes a key, and its tenant if need be, and returns the key's text, which
+// nobody can learn again. In p's own tenant it acts for p's user. It can do no more than p, nor longer: that is
 // fault.Forbidden, all other mistakes are fault.InvalidRecord.
 func (s *Service) CreateKey(ctx context.Context, p *principal.Principal, tenant string, n NewKey) (*principal.Key, string, error) {
 	if err := makesKeys(p, tenant); err != nil {
@@ -27,6 +27,9 @@ func (s *Service) CreateKey(ctx context.Context, p *principal.Principal, tenant 
 		return nil, "", err
 	}
 	if err := s.within(ctx, p, n); err != nil {
+		return nil, "", err
+	}
+	if err := s.EnsureTenant(ctx, p, tenant); err != nil {
 		return nil, "", err
 	}
 	id, text, hash := makeKey()

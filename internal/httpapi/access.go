@@ -41,16 +41,17 @@ type access struct {
 	scopes     []principal.Scope // of which a key needs one; none: any key will do
 	collection string            // that a key must reach; "" for none
 	effort     effort
+	renews     bool // it is how one comes by credentials: a cookie that has ended is no hindrance
 }
 
 // toRead and toWrite are the access that a collection asks for. Whose record it
 // is is asked later: by the handlers that read, and by whoever applies a write.
 func toRead(c *collection.Collection) access {
-	return access{c.Access.Read.Least(), []principal.Scope{principal.RecordsRead}, c.Name, reads}
+	return access{c.Access.Read.Least(), []principal.Scope{principal.RecordsRead}, c.Name, reads, false}
 }
 
 func toWrite(c *collection.Collection) access {
-	return access{c.Access.Write.Least(), []principal.Scope{principal.RecordsWrite}, c.Name, writes}
+	return access{c.Access.Write.Least(), []principal.Scope{principal.RecordsWrite}, c.Name, writes, false}
 }
 
 // refuses says why who may not; nil if they may.
@@ -74,6 +75,12 @@ func (n *access) refuses(who *principal.Principal) error {
 func (a *API) admit(x *exchange, r *http.Request, n *access) error {
 	x.address = clientAddress(r, a.o.TrustedProxies)
 	who, err := a.identify(x, r)
+	if fault.KindOf(err) == fault.Unauthorized && len(r.Header["Authorization"]) == 0 {
+		a.dropCookie(x, r) // no script can, and the browser would show it again and again
+		if n.renews {
+			who, err = &guest, nil
+		}
+	}
 	if err != nil {
 		return err
 	}

@@ -170,9 +170,23 @@ func New(o Options) (*API, error) {
 			return nil, err
 		}
 	}
-	var err error
-	a.handler, err = BrowserOptions{CORSOrigins: o.CORSOrigins, PublicURL: o.PublicURL, Trusted: o.TrustedProxies, problem: a.refuse}.wrap(a.router)
-	return a, errors.Join(err, a.finishOpenAPI())
+	return a, errors.Join(a.protectBrowsers(), a.finishOpenAPI())
+}
+
+// protectBrowsers puts the router behind what protects browsers. What that answers
+// itself is an answer like any other: it has a request ID, and is observed.
+func (a *API) protectBrowsers() (err error) {
+	a.handler, err = BrowserOptions{
+		CORSOrigins: a.o.CORSOrigins, PublicURL: a.o.PublicURL, Trusted: a.o.TrustedProxies,
+		problem: func(w http.ResponseWriter, r *http.Request, refusal error) {
+			a.plain("unmatched", func(*exchange, *http.Request) error { return refusal })(w, r)
+		},
+		preflight: a.plain("preflight", func(x *exchange, _ *http.Request) error {
+			x.WriteHeader(http.StatusNoContent)
+			return nil
+		}),
+	}.wrap(a.router)
+	return err
 }
 
 // ServeHTTP implements http.Handler.

@@ -21,6 +21,8 @@ type BrowserOptions struct {
 	Trusted     []netip.Prefix // proxies whose X-Forwarded-Proto is believed
 	// problem answers a request that is refused.
 	problem func(w http.ResponseWriter, r *http.Request, err error)
+	// preflight answers what CORS asks first, with a status: the headers are there.
+	preflight http.HandlerFunc
 }
 
 // wrap returns next behind what protects browsers, from outside to inside:
@@ -86,14 +88,20 @@ func (o BrowserOptions) allow(next http.Handler) http.Handler {
 	}
 	return cors.New(cors.Options{
 		AllowedOrigins: o.CORSOrigins, AllowedMethods: corsMethods, AllowedHeaders: corsSent, ExposedHeaders: corsSeen,
-		MaxAge: int(corsMaxAge / time.Second),
-	}).Handler(next)
+		MaxAge: int(corsMaxAge / time.Second), OptionsPassthrough: true,
+	}).Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodOptions && r.Header.Get("Access-Control-Request-Method") != "" { // as rs/cors tells it
+			o.preflight(w, r)
+			return
+		}
+		next.ServeHTTP(w, r)
+	}))
 }
 
 // protect refuses what other origins' pages send, save those allowed.
 func (o BrowserOptions) protect(next http.Handler) (http.Handler, error) {
-	if o.problem == nil {
-		return nil, errors.New("browsers: nobody answers refused requests")
+	if o.problem == nil || o.preflight == nil {
+		return nil, errors.New("browsers: nobody answers what goes no further")
 	}
 	var protection http.CrossOriginProtection
 	for _, origin := range o.CORSOrigins {

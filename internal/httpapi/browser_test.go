@@ -28,7 +28,7 @@ func refuse(w http.ResponseWriter, _ *http.Request, err error) {
 // behind returns next behind o, which need not say how to refuse.
 func behind(t testing.TB, o BrowserOptions, next http.HandlerFunc) http.Handler {
 	t.Helper()
-	o.problem = refuse
+	o.problem, o.preflight = refuse, func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }
 	h, err := o.wrap(next)
 	if err != nil {
 		t.Fatal(err)
@@ -227,12 +227,13 @@ func TestBrowserOptions_APageReplacesHeaders_ForItselfAlone(t *testing.T) {
 func TestBrowserOptions_BadOnesAreRefused(t *testing.T) {
 	t.Parallel()
 	for name, o := range map[string]BrowserOptions{
-		"everybody":              {problem: refuse, CORSOrigins: []string{"*"}},
-		"a pattern":              {problem: refuse, CORSOrigins: []string{"https://*.example"}},
-		"null":                   {problem: refuse, CORSOrigins: []string{"null"}},
-		"a path":                 {problem: refuse, CORSOrigins: []string{"https://a.example/"}},
-		"no host":                {problem: refuse, PublicURL: "https://"},
-		"nobody answers refusal": {},
+		"everybody":              {problem: refuse, preflight: teapot, CORSOrigins: []string{"*"}},
+		"a pattern":              {problem: refuse, preflight: teapot, CORSOrigins: []string{"https://*.example"}},
+		"null":                   {problem: refuse, preflight: teapot, CORSOrigins: []string{"null"}},
+		"a path":                 {problem: refuse, preflight: teapot, CORSOrigins: []string{"https://a.example/"}},
+		"no host":                {problem: refuse, preflight: teapot, PublicURL: "https://"},
+		"nobody answers refusal": {preflight: teapot},
+		"nobody answers CORS":    {problem: refuse},
 	} {
 		if _, err := o.wrap(http.NotFoundHandler()); err == nil {
 			t.Errorf("%s: no error", name)

@@ -79,17 +79,18 @@ func (a *API) route(op *huma.Operation, n access, h handler) {
 func (a *API) serve(method, path string, allowed []string, n access, h handler) {
 	a.routes = append(a.routes, Route{method, path})
 	serve := a.plain(path, func(x *exchange, r *http.Request) error {
-		if err := a.admit(x, r, &n); err != nil {
-			return err
-		}
-		if n.effort >= control {
-			r = x.acting(r)
-		}
+		// Before the credentials: who shows theirs in the query is to be told of that.
 		if r.URL.RawQuery != "" {
 			var err error
 			if x.query, err = checkQuery(r.URL.RawQuery, allowed); err != nil {
 				return err
 			}
+		}
+		if err := a.admit(x, r, &n); err != nil {
+			return err
+		}
+		if n.effort >= control {
+			r = x.acting(r)
 		}
 		return h(x, r)
 	})

@@ -3,6 +3,7 @@ package httpapi_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -63,7 +64,11 @@ type settings struct {
 	config                string // of the collections
 	limits                httpapi.Limits
 	proxies               []netip.Prefix
+	origins               []string // of CORS
 }
+
+// tokenSecret signs the access tokens of every service.
+const tokenSecret = "a secret of tests that signs tokens"
 
 // operatorKey is the key of the operator of every service.
 const operatorKey = "wb_operator_a-secret-of-tests-that-is-long-enough"
@@ -122,6 +127,7 @@ func newService(t testing.TB, more ...setting) *service {
 		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store), Identity: s.auth, Accounts: s.auth, Directory: s.store,
 		Subscriptions: s.notify, Channels: o.channels, Waker: s.notify, Durability: o.durability, Version: "test",
 		MaxBody: o.maxBody, Logger: logger, Observer: s.seen, Limits: o.limits, TrustedProxies: o.proxies,
+		CORSOrigins: o.origins,
 	})
 	must(t, err)
 	s.api = api
@@ -160,8 +166,10 @@ func (s *service) connect(o settings) {
 	s.notify = &notified{Store: s.store}
 	box, err := secret.NewBox("a secret of tests, long enough to be one")
 	must(s.t, err)
+	keys, err := auth.ParseTokenKeys("known=hs256:" + base64.StdEncoding.EncodeToString([]byte(tokenSecret)))
+	must(s.t, err)
 	s.auth, err = auth.New(s.store, auth.Options{
-		Box: box, Registration: "open", Collections: func(name string) bool { _, ok := s.set.Get(name); return ok },
+		Box: box, TokenKeys: keys, Registration: "open", Collections: func(name string) bool { _, ok := s.set.Get(name); return ok },
 	})
 	must(s.t, err)
 	must(s.t, s.auth.Seed(s.t.Context(), operatorKey))

@@ -24,9 +24,9 @@ func (a *API) routeSession() {
 
 	end := identityOperation(http.MethodDelete, path, "close-session", tag, "End the cookie's session")
 	end.Responses = a.answers(http.StatusNoContent, &huma.Response{Description: "It has ended"}, fault.InvalidParameter, fault.StoreUnavailable)
-	a.route(end, access{effort: control}, a.closeSession)
+	a.route(end, access{effort: control, renews: true}, a.closeSession)
 
-	a.serve(http.MethodGet, "/login/{token}", nil, access{effort: logins}, a.takeLink)
+	a.serve(http.MethodGet, "/login/{token}", nil, access{effort: logins, renews: true}, a.takeLink)
 }
 
 // openSession serves POST /api/auth/session.
@@ -51,7 +51,7 @@ func (a *API) closeSession(x *exchange, r *http.Request) error {
 			return err
 		}
 	}
-	a.setCookie(x, r, "", time.Unix(1, 0))
+	a.dropCookie(x, r)
 	x.WriteHeader(http.StatusNoContent)
 	return nil
 }
@@ -73,9 +73,14 @@ func (a *API) takeLink(x *exchange, r *http.Request) error {
 	return nil
 }
 
+// setCookie sets the cookie, in place of what was said of it before.
 func (a *API) setCookie(x *exchange, r *http.Request, value string, expires time.Time) {
-	http.SetCookie(x, &http.Cookie{
+	cookie := http.Cookie{
 		Name: sessionCookie, Value: value, Path: "/", Expires: expires.UTC(), HttpOnly: true, SameSite: http.SameSiteLaxMode,
 		Secure: isHTTPS(r, a.o.TrustedProxies, a.o.PublicURL),
-	})
+	}
+	x.Header().Set("Set-Cookie", cookie.String())
 }
+
+// dropCookie has the browser forget the cookie.
+func (a *API) dropCookie(x *exchange, r *http.Request) { a.setCookie(x, r, "", time.Unix(1, 0)) }
