@@ -63,6 +63,7 @@ type settings struct {
 	config                string // of the collections
 	limits                httpapi.Limits
 	proxies               []netip.Prefix
+	pages                 httpapi.Pages
 }
 
 // operatorKey is the key of the operator of every service.
@@ -121,7 +122,7 @@ func newService(t testing.TB, more ...setting) *service {
 	api, err := httpapi.New(httpapi.Options{
 		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store), Identity: s.auth, Accounts: s.auth, Directory: s.store,
 		Subscriptions: s.notify, Channels: o.channels, Waker: s.notify, Durability: o.durability, Version: "test",
-		MaxBody: o.maxBody, Logger: logger, Observer: s.seen, Limits: o.limits, TrustedProxies: o.proxies,
+		MaxBody: o.maxBody, Logger: logger, Observer: s.seen, Limits: o.limits, TrustedProxies: o.proxies, Queues: o.pages,
 	})
 	must(t, err)
 	s.api = api
