@@ -61,7 +61,7 @@ func ofCollection(name string) map[string][]access {
 
 func ofService() map[string][]access {
 	return map[string][]access{
-		"GET /api": {{path: "/api", through: []int{200}}}, "GET /openapi.json": {{path: "/openapi.json", through: []int{200}}},
+		"GET /api": {{path: "/api", anybody: true, through: []int{200}}}, "GET /openapi.json": {{path: "/openapi.json", anybody: true, through: []int{200}}},
 		"* /queues":   {{path: "/queues", pages: true}},
 		"* /queues/*": {{path: "/queues/", pages: true}, {name: "api", path: "/queues/api/queues", pages: true}},
 	}
@@ -101,7 +101,7 @@ func ofSubscriptions() map[string][]access {
 		c.path, c.fresh = "/api/subscriptions/{fresh}"+action, freshSubscription
 		return c
 	}
-	unsubscribe := access{path: "/api/subscriptions/{letters}/unsubscribe?to={to}&token={token}&tenant={tenant}", token: true, through: []int{200}}
+	unsubscribe := access{path: "/api/subscriptions/{letters}/unsubscribe?to={to}&token={token}&tenant={tenant}", token: true, anybody: true, through: []int{200}}
 	clicked := unsubscribe
 	clicked.body, clicked.media = oneClick, "application/x-www-form-urlencoded"
 	replay := on("/replay", `{"since":"`+time.Now().Add(-time.Hour).UTC().Format(time.RFC3339)+`","status":"dead"}`, 202)
@@ -153,7 +153,9 @@ func annHears(collection string) bool {
 
 // Bodies that are refused for what they say are through: who may not is told so first.
 func ofLogins() map[string][]access {
-	open := func(path string) []access { return []access{{path: path, body: `{"x":1}`, through: []int{422}}} }
+	open := func(path string) []access {
+		return []access{{path: path, body: `{"x":1}`, anybody: true, through: []int{422}}}
+	}
 	link := func(w *world, _ string) string {
 		token, err := w.auth.MakeLink(w.t.Context(), "operator")
 		must(w.t, err)
@@ -167,8 +169,8 @@ func ofLogins() map[string][]access {
 			refuses: func(a *actor) bool { return a.kind == "key" }, through: []int{422},
 		}},
 		"POST /api/auth/session":   {{path: "/api/auth/session", role: "member", through: []int{204}}},
-		"DELETE /api/auth/session": {{path: "/api/auth/session", again: true, through: []int{204}}},
-		"GET /login/{token}":       {{path: "/login/{fresh}", token: true, fresh: link, through: []int{303}}},
+		"DELETE /api/auth/session": {{path: "/api/auth/session", again: true, anybody: true, through: []int{204}}},
+		"GET /login/{token}":       {{path: "/login/{fresh}", token: true, anybody: true, fresh: link, through: []int{303}}},
 		"GET /api/me":              {{path: "/api/me", role: "member", through: []int{200}}},
 	}
 }

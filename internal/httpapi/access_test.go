@@ -93,7 +93,7 @@ func (w *world) try(a *actor, route string, c *access) {
 	if methods == nil {
 		methods = []string{method}
 	}
-	if c.fresh != nil {
+	if c.fresh != nil || c.collection != "" { // one HEAD of a route that the others are made like is enough
 		methods = methods[:1]
 	}
 	for _, tenant := range tenants {
