@@ -18,7 +18,7 @@ func (s *Service) ChangePassword(ctx context.Context, p *principal.Principal, cu
 	if err != nil {
 		return err
 	}
-	if err := checkPassword("body.password", u.Email, next); err != nil {
+	if err := checkPassword("body.new_password", u.Email, next); err != nil {
 		return err
 	}
 	if err := s.checkCurrent(ctx, u, current); err != nil {

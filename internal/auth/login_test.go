@@ -280,8 +280,8 @@ func TestChangePassword_EndsOtherSessions(t *testing.T) {
 	other, _ := w.login(t, email)
 	const next = "battery horse correct"
 	want(t, w.ChangePassword(t.Context(), p, "wrong horse battery", next), fault.Forbidden, "body.current_password")
-	want(t, w.ChangePassword(t.Context(), p, password, "short"), fault.InvalidRecord, "body.password")
-	want(t, w.ChangePassword(t.Context(), p, password, email), fault.InvalidRecord, "body.password")
+	want(t, w.ChangePassword(t.Context(), p, password, "short"), fault.InvalidRecord, "body.new_password")
+	want(t, w.ChangePassword(t.Context(), p, password, email), fault.InvalidRecord, "body.new_password")
 	if err := w.ChangePassword(t.Context(), p, password, next); err != nil {
 		t.Fatal(err)
 	}

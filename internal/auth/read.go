@@ -3,6 +3,7 @@ package auth
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/principal"
@@ -43,6 +44,9 @@ func (s *Service) entryOfKey(k *principal.Key, owner *principal.User) (*entry, e
 			return nil, errBad
 		}
 		p.ID, p.User, p.Role = "user:"+owner.ID, owner.ID, principal.RoleOf(k.Scopes, owner.Role)
+		if !owner.Role.AtLeast(roleFor(principal.Queues)) { // who made it as an admin may be one no more
+			p.Scopes = slices.DeleteFunc(slices.Clone(k.Scopes), func(s principal.Scope) bool { return s == principal.Queues })
+		}
 	}
 	return &entry{principal: p, expires: k.ExpiresAt}, nil
 }

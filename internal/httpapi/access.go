@@ -41,18 +41,22 @@ type access struct {
 	scopes     []principal.Scope // of which a key needs one; none: any key will do
 	collection string            // that a key must reach; "" for none
 	effort     effort
-	renews     bool // it is how one comes by credentials: a cookie that has ended is no hindrance
+	whole      bool // a key that is limited to collections will not do: what is reached here has no limits
 }
 
 // toRead and toWrite are the access that a collection asks for. Whose record it
 // is is asked later: by the handlers that read, and by whoever applies a write.
 func toRead(c *collection.Collection) access {
-	return access{c.Access.Read.Least(), []principal.Scope{principal.RecordsRead}, c.Name, reads, false}
+	return access{role: c.Access.Read.Least(), scopes: []principal.Scope{principal.RecordsRead}, collection: c.Name, effort: reads}
 }
 
 func toWrite(c *collection.Collection) access {
-	return access{c.Access.Write.Least(), []principal.Scope{principal.RecordsWrite}, c.Name, writes, false}
+	return access{role: c.Access.Write.Least(), scopes: []principal.Scope{principal.RecordsWrite}, collection: c.Name, effort: writes}
 }
+
+// anybody says whether it makes no difference who asks: the route is not about
+// anything that somebody has.
+func (n *access) anybody() bool { return n.role == principal.Nobody && len(n.scopes) == 0 }
 
 // refuses says why who may not; nil if they may.
 func (n *access) refuses(who *principal.Principal) error {
@@ -64,6 +68,9 @@ func (n *access) refuses(who *principal.Principal) error {
 	}
 	if n.collection != "" && !who.Reaches(n.collection) {
 		return fault.New(fault.Forbidden, "the key is not for the collection %s", n.collection)
+	}
+	if n.whole && len(who.Collections) > 0 {
+		return fault.New(fault.Forbidden, "the key is limited to collections")
 	}
 	if !who.Role.AtLeast(n.role) {
 		return fault.New(fault.Forbidden, "this needs the role %s", n.role)
@@ -77,8 +84,8 @@ func (a *API) admit(x *exchange, r *http.Request, n *access) error {
 	who, err := a.identify(x, r)
 	if fault.KindOf(err) == fault.Unauthorized && len(r.Header["Authorization"]) == 0 {
 		a.dropCookie(x, r) // no script can, and the browser would show it again and again
-		if n.renews {
-			who, err = &guest, nil
+		if n.anybody() {
+			who, err = &guest, nil // it must not keep anybody from logging in
 		}
 	}
 	if err != nil {
@@ -105,7 +112,7 @@ func (a *API) enter(x *exchange, r *http.Request, named []string) error {
 	if len(named) > 1 {
 		return badHeader(header, "given more than once")
 	}
-	if err := a.o.Identity.EnsureTenant(r.Context(), x.who, named[0]); err != nil {
+	if err := a.o.Identity.EnsureTenant(x.acting(r).Context(), x.who, named[0]); err != nil {
 		return err
 	}
 	x.tenant = named[0]

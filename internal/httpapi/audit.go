@@ -33,7 +33,7 @@ func (a *API) routeTenants() {
 	tenants.Description = "A tenant exists once a platform admin names it in Waybill-Tenant."
 	tenants.Parameters = pageParams()
 	tenants.Responses = a.answers(http.StatusOK, jsonAnswer("A page of tenants", listSchema(a.schemaOf(tenantView{}))), listFaults...)
-	a.route(tenants, access{role: principal.Platform, scopes: []principal.Scope{principal.ScopePlatform}}, a.listTenants)
+	a.route(tenants, access{role: principal.Platform, scopes: []principal.Scope{principal.ScopePlatform}, whole: true}, a.listTenants)
 }
 
 func (a *API) routeAudit() {

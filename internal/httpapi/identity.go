@@ -63,9 +63,10 @@ func (a *API) routeIdentity() {
 // own is the access to what is about oneself: any credentials.
 func own(e effort) access { return access{role: principal.Member, effort: e} }
 
-// toAdminister is the access of admins; a key needs the scope.
+// toAdminister is the access of admins; a key needs the scope, and no limits: it
+// could make itself a user who has none.
 func toAdminister(e effort) access {
-	return access{role: principal.Admin, scopes: []principal.Scope{principal.ScopeAdmin}, effort: e}
+	return access{role: principal.Admin, scopes: []principal.Scope{principal.ScopeAdmin}, effort: e, whole: true}
 }
 
 func identityOperation(method, path, id, tag, summary string) *huma.Operation {

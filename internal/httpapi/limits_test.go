@@ -13,7 +13,7 @@ import (
 // hourly lets n through, and then none within a test.
 func hourly(n int) *limit.Limiter { return limit.New(collection.Rate{N: n, Per: time.Hour}, 100) }
 
-func limited(l httpapi.Limits, more ...netip.Prefix) setting {
+func metered(l httpapi.Limits, more ...netip.Prefix) setting {
 	return func(o *settings) { o.limits, o.proxies = l, more }
 }
 
@@ -27,7 +27,7 @@ func (a *answer) overLimit() {
 
 func TestLimits_ReadsAndWritesAreCountedByPrincipal(t *testing.T) {
 	t.Parallel()
-	s := newService(t, limited(httpapi.Limits{Reads: hourly(2), Writes: hourly(3)}))
+	s := newService(t, metered(httpapi.Limits{Reads: hourly(2), Writes: hourly(3)}))
 	s.get("/api/messages").want(200).wantHeader("RateLimit-Policy", `"reads";q=2;w=3600`).wantHeader("RateLimit", `"reads";r=1;t=1800`)
 	s.get("/api/messages").want(200)
 	a := s.get("/api/messages")
@@ -49,7 +49,7 @@ func TestLimits_AddressesBehindATrustedProxy(t *testing.T) {
 		"trusted":     {[]netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, 200},
 		"not trusted": {nil, 429},
 	} {
-		s := newService(t, limited(httpapi.Limits{Reads: hourly(1)}, c.trusted...))
+		s := newService(t, metered(httpapi.Limits{Reads: hourly(1)}, c.trusted...))
 		s.get("/api/messages", nobody, "X-Forwarded-For: 192.0.2.1").want(200)
 		if a := s.get("/api/messages", nobody, "X-Forwarded-For: 192.0.2.2"); a.status != c.second {
 			t.Errorf("%s: %d, want %d", name, a.status, c.second)
@@ -60,7 +60,7 @@ func TestLimits_AddressesBehindATrustedProxy(t *testing.T) {
 
 func TestLimits_FailedLoginsCount_GoodOnesDoNot(t *testing.T) {
 	t.Parallel()
-	s := newService(t, limited(httpapi.Limits{Login: hourly(2)}))
+	s := newService(t, metered(httpapi.Limits{Login: hourly(2)}))
 	s.register("ada@example.com")
 	for range 4 {
 		s.login("ada@example.com")
@@ -74,7 +74,7 @@ func TestLimits_FailedLoginsCount_GoodOnesDoNot(t *testing.T) {
 
 func TestLimits_BadCredentialsBarAnAddress(t *testing.T) {
 	t.Parallel()
-	s := newService(t, limited(httpapi.Limits{Auth: hourly(3)}))
+	s := newService(t, metered(httpapi.Limits{Auth: hourly(3)}))
 	for range 3 {
 		s.get("/api/me", bearer("nonsense")).refused()
 	}

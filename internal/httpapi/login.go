@@ -44,20 +44,20 @@ func (a *API) routeAuth() {
 
 	register := withBody(identityOperation(http.MethodPost, "/api/auth/register", "register", tag, "Become a user of the default tenant"), bodyOf("credentials"))
 	register.Responses = a.answers(http.StatusCreated, jsonAnswer("The user", a.schemaOf(userView{})), append(bodyFaults, fault.Conflict)...)
-	a.route(register, access{effort: logins, renews: true}, a.register)
+	a.route(register, access{effort: logins}, a.register)
 
 	login := withBody(identityOperation(http.MethodPost, "/api/auth/login", "login", tag, "Log in"), bodyOf("credentials"))
 	login.Responses = a.answers(http.StatusOK, tokens, bodyFaults...)
-	a.route(login, access{effort: logins, renews: true}, a.login)
+	a.route(login, access{effort: logins}, a.login)
 
 	refresh := withBody(identityOperation(http.MethodPost, "/api/auth/refresh", "refresh", tag, "Go on being logged in"), bodyOf("refresh"))
 	refresh.Responses = a.answers(http.StatusOK, tokens, bodyFaults...)
-	a.route(refresh, access{effort: logins, renews: true}, a.refresh)
+	a.route(refresh, access{effort: logins}, a.refresh)
 
 	logout := identityOperation(http.MethodPost, "/api/auth/logout", "logout", tag, "End the login of the credentials, and that of a refresh token")
 	logout.RequestBody = optionalBody(bodyOf("logout"))
 	logout.Responses = a.answers(http.StatusNoContent, &huma.Response{Description: "It has ended"}, bodyFaults...)
-	a.route(logout, access{effort: logins, renews: true}, a.logout)
+	a.route(logout, access{effort: logins}, a.logout)
 
 	password := withBody(identityOperation(http.MethodPost, "/api/auth/password", "change-password", tag, "Change one's password; the other logins end"), bodyOf("password"))
 	password.Responses = a.answers(http.StatusNoContent, &huma.Response{Description: "It is changed"}, bodyFaults...)

@@ -65,6 +65,7 @@ type settings struct {
 	limits                httpapi.Limits
 	proxies               []netip.Prefix
 	origins               []string // of CORS
+	pages                 httpapi.Pages
 }
 
 // tokenSecret signs the access tokens of every service.
@@ -126,7 +127,7 @@ func newService(t testing.TB, more ...setting) *service {
 	api, err := httpapi.New(httpapi.Options{
 		Collections: s.set, Acceptor: acceptor, Store: o.store(s.store), Identity: s.auth, Accounts: s.auth, Directory: s.store,
 		Subscriptions: s.notify, Channels: o.channels, Waker: s.notify, Durability: o.durability, Version: "test",
-		MaxBody: o.maxBody, Logger: logger, Observer: s.seen, Limits: o.limits, TrustedProxies: o.proxies,
+		MaxBody: o.maxBody, Logger: logger, Observer: s.seen, Limits: o.limits, TrustedProxies: o.proxies, Queues: o.pages,
 		CORSOrigins: o.origins,
 	})
 	must(t, err)

@@ -24,9 +24,9 @@ func (a *API) routeSession() {
 
 	end := identityOperation(http.MethodDelete, path, "close-session", tag, "End the cookie's session")
 	end.Responses = a.answers(http.StatusNoContent, &huma.Response{Description: "It has ended"}, fault.InvalidParameter, fault.StoreUnavailable)
-	a.route(end, access{effort: control, renews: true}, a.closeSession)
+	a.route(end, access{effort: control}, a.closeSession)
 
-	a.serve(http.MethodGet, "/login/{token}", nil, access{effort: logins, renews: true}, a.takeLink)
+	a.serve(http.MethodGet, "/login/{token}", nil, access{effort: logins}, a.takeLink)
 }
 
 // openSession serves POST /api/auth/session.

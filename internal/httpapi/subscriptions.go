@@ -37,10 +37,15 @@ func reachOf(who *principal.Principal) subscription.Reach {
 	return subscription.Reach{Role: who.Role, Principal: who.ID, Collections: who.Collections}
 }
 
+// managesAll says whether all of the tenant's subscriptions are the principal's to
+// read and change: an admin's, but not those of a key that is limited to
+// collections, which could have others' events sent to itself.
+func (x *exchange) managesAll() bool { return x.admin() && len(x.who.Collections) == 0 }
+
 // manages says whether the principal may read and change a subscription: their
 // own, and all as an admin.
 func (x *exchange) manages(s *subscription.Subscription) bool {
-	return x.admin() || x.who.ID != "" && s.CreatedBy == x.who.ID
+	return x.managesAll() || x.who.ID != "" && s.CreatedBy == x.who.ID
 }
 
 // findSubscription returns a subscription that the principal manages.

@@ -135,8 +135,8 @@ func (a *API) ownersOf(x *exchange, r *http.Request, deliveries []subscription.D
 // owns says whether the principal manages a subscription. One that is deleted is
 // the admins'.
 func (a *API) owns(x *exchange, r *http.Request, id string) (bool, error) {
-	if x.admin() || x.who.Kind == principal.Anonymous {
-		return x.admin(), nil
+	if x.managesAll() || x.who.Kind == principal.Anonymous {
+		return x.managesAll(), nil
 	}
 	s, err := a.o.Subscriptions.Subscription(r.Context(), subscription.Key{Tenant: x.tenant, ID: id})
 	if fault.KindOf(err) == fault.NotFound {
