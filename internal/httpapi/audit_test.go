@@ -183,6 +183,8 @@ func (p *people) changing() (found []string) {
 
 func order(route string) int {
 	switch route {
+	case "POST /api/deliveries/{id}/retry": // a replay makes it due
+		return -1
 	case "POST /api/auth/password": // ends bob's other logins
 		return 2
 	case "POST /api/subscriptions/{id}/disable": // of what is unsubscribed from before
