@@ -15,13 +15,13 @@ import (
 
 // noted is a request and what the audit must say of it.
 type noted struct {
-	method, path, body, media string
-	who                       string // header
-	by, key                   string // whom the entry names
-	actions                   []string
-	target                    string // "" for what the answer's id is; "*" for any
-	status                    int
-	refused                   []refusal
+	path, body, media string
+	who               string // header
+	by, key           string // whom the entry names
+	actions           []string
+	target            string // "" for what the answer's id is; "*" for any
+	status            int
+	refused           []refusal
 }
 
 // refusal is a request to the same address that must leave nothing in the audit.
