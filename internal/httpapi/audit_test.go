@@ -15,13 +15,13 @@ import (
 
 // noted is a request and what the audit must say of it.
 type noted struct {
-	method, path, body, media string
-	who                       string // header
-	by, key                   string // whom the entry names
-	actions                   []string
-	target                    string // "" for what the answer's id is; "*" for any
-	status                    int
-	refused                   []refusal
+	path, body, media string
+	who               string // header
+	by, key           string // whom the entry names
+	actions           []string
+	target            string // "" for what the answer's id is; "*" for any
+	status            int
+	refused           []refusal
 }
 
 // refusal is a request to the same address that must leave nothing in the audit.
@@ -183,6 +183,8 @@ func (p *people) changing() (found []string) {
 
 func order(route string) int {
 	switch route {
+	case "POST /api/deliveries/{id}/retry": // a replay makes it due
+		return -1
 	case "POST /api/auth/password": // ends bob's other logins
 		return 2
 	case "POST /api/subscriptions/{id}/disable": // of what is unsubscribed from before

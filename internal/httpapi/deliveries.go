@@ -68,7 +68,6 @@ func (a *API) listDeliveries(x *exchange, r *http.Request) error {
 	}
 	q := store.DeliveryQuery{
 		Subscription: x.query.Get("subscription"), Event: x.query.Get("operation"), Status: subscription.Status(x.query.Get("status")),
-		Limit: p.limit,
 	}
 	for name, what := range map[string]string{"subscription": "a subscription", "operation": "an operation"} {
 		if _, err := record.ParseID(x.query.Get(name)); err != nil && x.query.Has(name) {
@@ -78,8 +77,8 @@ func (a *API) listDeliveries(x *exchange, r *http.Request) error {
 	if x.query.Has("status") && !slices.Contains(subscription.Statuses, q.Status) {
 		return fault.At(fault.InvalidParameter, "query.status", "must be pending, delivered, dead or canceled")
 	}
-	deliveries, last, err := visible(p, func(before string) ([]subscription.Delivery, bool, error) {
-		q.Before = before
+	deliveries, last, err := visible(p, func(before string, limit int) ([]subscription.Delivery, bool, error) {
+		q.Before, q.Limit = before, limit
 		return a.o.Subscriptions.Deliveries(r.Context(), x.tenant, q)
 	}, func(items []subscription.Delivery) ([]bool, error) {
 		return a.seesDeliveries(x, r, items)

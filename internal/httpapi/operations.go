@@ -93,7 +93,6 @@ func (a *API) listOperations(x *exchange, r *http.Request) error {
 	}
 	q := store.OperationQuery{
 		Collection: x.query.Get("collection"), Record: x.query.Get("record"), Status: record.Status(x.query.Get("status")),
-		Limit: p.limit,
 	}
 	if x.query.Has("collection") {
 		if _, known := a.o.Collections.Get(q.Collection); !known {
@@ -113,8 +112,8 @@ func (a *API) listOperations(x *exchange, r *http.Request) error {
 	if x.who.Kind == principal.Anonymous && !a.anyPublic(q.Collection) {
 		return unauthorized("this needs credentials")
 	}
-	operations, last, err := visible(p, func(before string) ([]record.Stored, bool, error) {
-		q.Before = before
+	operations, last, err := visible(p, func(before string, limit int) ([]record.Stored, bool, error) {
+		q.Before, q.Limit = before, limit
 		return a.o.Store.Operations(r.Context(), x.tenant, q)
 	}, func(items []record.Stored) ([]bool, error) {
 		return each(items, func(op *record.Stored) bool { return a.follows(x.who, op) }), nil

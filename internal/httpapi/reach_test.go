@@ -96,7 +96,7 @@ func TestReach_PatternsOfWhatOneMayNotReadAreRefused(t *testing.T) {
 			t.Errorf("%s: %d %s", name, a.status, a.body)
 		}
 		if c.status == 403 && c.who == p.ann {
-			p.patch("/api/subscriptions/"+made.ID, `{"events":`+c.events+`}`, c.who).problem(403, "forbidden")
+			p.patch("/api/subscriptions/"+made.ID, `{"events":`+c.events+`}`, c.who).want(403)
 		}
 	}
 	var now subscribed

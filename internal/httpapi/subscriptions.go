@@ -121,8 +121,8 @@ func (a *API) listSubscriptions(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	items, last, err := visible(p, func(before string) ([]subscription.Subscription, bool, error) {
-		return a.o.Subscriptions.Subscriptions(r.Context(), x.tenant, p.limit, before)
+	items, last, err := visible(p, func(before string, limit int) ([]subscription.Subscription, bool, error) {
+		return a.o.Subscriptions.Subscriptions(r.Context(), x.tenant, limit, before)
 	}, func(items []subscription.Subscription) ([]bool, error) {
 		return each(items, x.manages), nil
 	}, func(s *subscription.Subscription) string { return s.ID })

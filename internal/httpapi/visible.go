@@ -15,13 +15,17 @@ import (
 // may not see them. The page is shorter then, and its cursor goes on behind them.
 const mostPassed = 5000
 
+// mostRead bounds how many items are read at once while those before were hidden.
+const mostRead = 500
+
 // visible reads pages from read, which begins after an ID, until it has as many
 // items as p asks for that keep lets through. last is where the next page begins,
-// "" if there is none.
-func visible[T any](p page, read func(before string) ([]T, bool, error), keep func([]T) ([]bool, error), id func(*T) string) (found []T, last string, err error) {
+// "" if there is none. The first read is of as many as are asked for, those after
+// it of more: few may be visible.
+func visible[T any](p page, read func(before string, limit int) ([]T, bool, error), keep func([]T) ([]bool, error), id func(*T) string) (found []T, last string, err error) {
 	last = p.last
-	for passed := 0; ; {
-		items, more, err := read(last)
+	for passed, limit := 0, p.limit; ; limit = mostRead {
+		items, more, err := read(last, limit)
 		if err != nil {
 			return nil, "", err
 		}
