@@ -69,9 +69,9 @@ func (p *people) audited() map[string]noted {
 			path: "/api/auth/logout", who: leaving, by: ann, actions: []string{"session.end"}, target: "*", status: 204, refused: []refusal{{none, "", "", 401}},
 		},
 		"POST /api/auth/password": {
-			path: "/api/auth/password", body: `{"current_password":"` + castPassword + `","password":"another password"}`, who: p.bob, by: "user:" + p.ids["default/bob"],
+			path: "/api/auth/password", body: `{"current_password":"` + castPassword + `","new_password":"another password"}`, who: p.bob, by: "user:" + p.ids["default/bob"],
 			actions: []string{"user.update"}, target: p.ids["default/bob"], status: 204,
-			refused: []refusal{{"", "", `{"current_password":"wrong","password":"another password"}`, 403}, {p.annKey, "", "", 403}},
+			refused: []refusal{{"", "", `{"current_password":"wrong","new_password":"another password"}`, 403}, {p.annKey, "", "", 403}},
 		},
 		"POST /api/auth/session": {path: "/api/auth/session", who: p.ann, by: ann, actions: []string{"session.start"}, target: "*", status: 204, refused: []refusal{{none, "", "", 401}}},
 		"DELETE /api/auth/session": {

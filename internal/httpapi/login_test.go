@@ -173,15 +173,15 @@ func TestPassword_IsChanged(t *testing.T) {
 	s.register("ada@example.com")
 	here, there := s.login("ada@example.com"), s.login("ada@example.com")
 	change := func(current, next string) *answer {
-		return s.post("/api/auth/password", fmt.Sprintf(`{"current_password":%q,"password":%q}`, current, next), bearer(here.Access))
+		return s.post("/api/auth/password", fmt.Sprintf(`{"current_password":%q,"new_password":%q}`, current, next), bearer(here.Access))
 	}
-	change(password, "short").problem(422, "invalid_record", "body.password")
-	change(password, "ADA@example.com").problem(422, "invalid_record", "body.password")
+	change(password, "short").problem(422, "invalid_record", "body.new_password")
+	change(password, "ADA@example.com").problem(422, "invalid_record", "body.new_password")
 	change("a wrong password", "another good password").problem(403, "forbidden", "body.current_password")
 	change(password, "another good password").want(204)
 	s.ends("the other login", bearer(there.Access))
 	s.get("/api/me", bearer(here.Access)).want(200)
 	s.post("/api/auth/login", account("ada@example.com", password), nobody).refused()
 	s.post("/api/auth/login", account("ada@example.com", "another good password"), nobody).want(200)
-	s.post("/api/auth/password", `{"current_password":"x","password":"another good password"}`).problem(403, "forbidden") // a key has none
+	s.post("/api/auth/password", `{"current_password":"x","new_password":"another good password"}`).problem(403, "forbidden") // a key has none
 }
