@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -45,11 +46,11 @@ func NewOperator(ctx context.Context, c config.Config, log *slog.Logger) (*Opera
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	if err := s.Migrate(ctx); err != nil {
-		return nil, fmt.Errorf("%w (close: %w)", err, s.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	a, err := newAuth(c, s, collections, log)
 	if err != nil {
-		return nil, fmt.Errorf("%w (close: %w)", err, s.Close())
+		return nil, errors.Join(err, s.Close())
 	}
 	return &Operator{s, a}, nil
 }

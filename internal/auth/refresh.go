@@ -1,6 +1,7 @@
 package auth
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 
@@ -49,7 +50,7 @@ func (s *Service) Logout(ctx context.Context, p *principal.Principal, refresh st
 		return unauthorized()
 	}
 	if p != nil && p.Session != "" {
-		if err := s.end(ctx, p.Session); err != nil {
+		if err := s.endLogin(ctx, p.Session); err != nil {
 			return err
 		}
 	}
@@ -64,6 +65,18 @@ func (s *Service) Logout(ctx context.Context, p *principal.Principal, refresh st
 		return err
 	}
 	return s.end(ctx, session.ID)
+}
+
+// endLogin ends a session, and the login that it was exchanged for.
+func (s *Service) endLogin(ctx context.Context, id string) error {
+	session, _, _, err := s.store.SessionOwner(ctx, id, nil)
+	if fault.KindOf(err) == fault.NotFound {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return s.end(ctx, cmp.Or(session.Parent, id)) // with the login, what it was exchanged for ends too
 }
 
 // end ends a session. One that has ended, or never was, is fine.

@@ -13,8 +13,9 @@ const (
 	linkLifetime    = 5 * time.Minute
 )
 
-// OpenSession begins a browser's session and returns the cookie's value. One that a
-// key began acts as that key, and ends with it.
+// OpenSession begins a browser's session and returns the cookie's value. It ends with
+// what p shows: a key, as which it acts, or a login. A cookie opens no other, or its
+// end would mean nothing: fault.Forbidden.
 func (s *Service) OpenSession(ctx context.Context, p *principal.Principal) (cookie string, expires time.Time, err error) {
 	session := &principal.Session{Tenant: p.Tenant, Key: p.Key}
 	if p.Key == "" {
@@ -23,7 +24,18 @@ func (s *Service) OpenSession(ctx context.Context, p *principal.Principal) (cook
 	if session.Key == "" && session.User == "" {
 		return "", time.Time{}, unauthorized()
 	}
-	return s.open(ctx, principal.Browser, session, browserLifetime)
+	lasts := browserLifetime
+	if p.Session != "" {
+		shown, _, _, err := s.store.SessionOwner(ctx, p.Session, nil)
+		switch {
+		case err != nil:
+			return "", time.Time{}, sameAnswer(err)
+		case shown.Kind != principal.Login:
+			return "", time.Time{}, fault.New(fault.Forbidden, "a cookie is exchanged for a token or a key, not for another cookie")
+		}
+		session.Parent, lasts = shown.ID, min(lasts, shown.ExpiresAt.Sub(s.now()))
+	}
+	return s.open(ctx, principal.Browser, session, lasts)
 }
 
 // open stores a session that whoever shows its text has.

@@ -82,10 +82,13 @@ func (n *access) refuses(who *principal.Principal) error {
 func (a *API) admit(x *exchange, r *http.Request, n *access) error {
 	x.address = clientAddress(r, a.o.TrustedProxies)
 	who, err := a.identify(x, r)
-	if fault.KindOf(err) == fault.Unauthorized && len(r.Header["Authorization"]) == 0 {
-		a.dropCookie(x, r) // no script can, and the browser would show it again and again
-		if n.anybody() {
-			who, err = &guest, nil // it must not keep anybody from logging in
+	if fault.KindOf(err) == fault.Unauthorized {
+		inCookie := len(r.Header["Authorization"]) == 0
+		if inCookie {
+			a.dropCookie(x, r) // no script can, and the browser would show it again and again
+		}
+		if n.anybody() && (inCookie || n.effort == logins) {
+			who, err = &guest, nil // what has ended must not keep anybody from logging in, or refreshing
 		}
 	}
 	if err != nil {
@@ -168,9 +171,11 @@ func unauthorized(format string, args ...any) error {
 
 // acting returns r such that the audit knows who makes its changes.
 func (x *exchange) acting(r *http.Request) *http.Request {
-	return r.WithContext(principal.WithActor(r.Context(), principal.Actor{
-		Principal: x.who.ID, Key: x.who.Key, Address: x.address.String(), RequestID: x.requestID,
-	}))
+	return r.WithContext(principal.WithActor(r.Context(), x.actor()))
+}
+
+func (x *exchange) actor() principal.Actor {
+	return principal.Actor{Principal: x.who.ID, Key: x.who.Key, Address: x.address.String(), RequestID: x.requestID}
 }
 
 // admin says whether the principal administers the tenant of the request.
@@ -186,13 +191,19 @@ func (a *API) sees(who *principal.Principal, name, owner string) bool {
 	return who.Reaches(name) && c.Access.MayRead(who.Role, who.ID, owner)
 }
 
+// reads says whether the credential is good for reading what owner created: that
+// is its scope's matter too, but for what anybody may read.
+func (a *API) reads(who *principal.Principal, name, owner string) bool {
+	return a.sees(&guest, name, owner) || who.Has(principal.RecordsRead) && a.sees(who, name, owner)
+}
+
 // follows says whether the principal may see an operation: their own, and those
 // on records that they may read.
 func (a *API) follows(who *principal.Principal, op *record.Stored) bool {
 	if who.ID != "" && op.Principal == who.ID {
 		return who.Reaches(op.Collection)
 	}
-	return who.Has(principal.RecordsRead) && a.sees(who, op.Collection, op.Owner)
+	return who.Reaches(op.Collection) && a.reads(who, op.Collection, op.Owner)
 }
 
 // hidden is the answer to whoever may not see what is there: that there is

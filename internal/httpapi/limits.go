@@ -46,7 +46,7 @@ func (a *API) spend(x *exchange, c *collection.Collection, n int) error {
 	if err := x.take("writes", a.o.Limits.Writes, x.payer(), n); err != nil {
 		return err
 	}
-	return x.take(c.Name, a.writeLimits[c.Name], x.payer(), n)
+	return x.take(c.Name, a.writeLimits[c.Name], x.tenant+" "+x.payer(), n)
 }
 
 // payer is who a request counts against.

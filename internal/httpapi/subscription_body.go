@@ -150,11 +150,20 @@ func (a *API) mayHear(who *principal.Principal, text []byte) error {
 	for i, pattern := range body.Events {
 		name, _, _ := strings.Cut(pattern, ".")
 		c, known := a.o.Collections.Get(name)
-		if known && (!who.Reaches(name) || !who.Role.AtLeast(c.Access.Read.Least())) {
+		if known && !mayRead(who, c) {
 			return fault.At(fault.Forbidden, fmt.Sprintf("body.events[%d]", i), "you may not read the collection %s", name)
 		}
 	}
 	return nil
+}
+
+// mayRead says whether who may read a collection at all.
+func mayRead(who *principal.Principal, c *collection.Collection) bool {
+	role := who.Role
+	if !who.Has(principal.RecordsRead) {
+		role = principal.Nobody
+	}
+	return who.Reaches(c.Name) && role.AtLeast(c.Access.Read.Least())
 }
 
 func (a *API) checkEvents(events []string, m *mistakes) {

@@ -32,8 +32,12 @@ func subscriptionKey(x *exchange, r *http.Request) (subscription.Key, error) {
 	return subscription.Key{Tenant: x.tenant, ID: id}, nil
 }
 
-// reachOf is what a subscription that who makes may be told of.
+// reachOf is what a subscription that who makes may be told of: what who may read.
+// A key that is not for reading makes one that is told what anybody may read.
 func reachOf(who *principal.Principal) subscription.Reach {
+	if !who.Has(principal.RecordsRead) {
+		return subscription.Reach{Collections: who.Collections}
+	}
 	return subscription.Reach{Role: who.Role, Principal: who.ID, Collections: who.Collections}
 }
 
@@ -289,7 +293,9 @@ func (a *API) rotateSecret(x *exchange, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	s, err := a.o.Subscriptions.UpdateSubscription(r.Context(), key, x.managed(func(s *subscription.Subscription) (err error) {
+	actor := x.actor()
+	actor.Action = "subscription.rotate-secret" // the store sees only that the target is another
+	s, err := a.o.Subscriptions.UpdateSubscription(principal.WithActor(r.Context(), actor), key, x.managed(func(s *subscription.Subscription) (err error) {
 		touch(s)
 		s.Target, err = a.o.Channels.Rotate(s, now())
 		return err

@@ -156,7 +156,7 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 		}
 	}
 	x.Header().Set("Location", operationPath(accepted.ID))
-	if accepted.Replayed {
+	if accepted.Replayed || headers.wait > 0 {
 		if v := a.standing(r.Context(), &accepted.Operation); v != nil {
 			return writeJSON(x, http.StatusAccepted, v)
 		}
@@ -164,8 +164,8 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 	return writeBytes(x, http.StatusAccepted, appendQueued(make([]byte, 0, 400), &accepted.Operation))
 }
 
-// standing is an operation that was accepted before as it stands: it may have
-// ended long ago. nil if that cannot be said now.
+// standing is an operation as it stands: it may have ended meanwhile, or long ago.
+// nil if that cannot be said now.
 func (a *API) standing(ctx context.Context, accepted *record.Operation) *operationView {
 	op, err := a.o.Acceptor.Operation(ctx, accepted.Tenant, accepted.ID)
 	if err != nil {
@@ -186,7 +186,7 @@ func (a *API) answerEnded(ctx context.Context, x *exchange, w *accept.Accepted, 
 		return false, err
 	}
 	op := &ended.Operation
-	if ended.Record != nil && !a.sees(x.who, op.Collection, ended.Record.Owner) {
+	if ended.Record != nil && !a.reads(x.who, op.Collection, ended.Record.Owner) {
 		return false, nil // they may write it, not read it
 	}
 	if op.Status == record.Done && op.Action != record.Delete && ended.Record == nil {

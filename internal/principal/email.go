@@ -7,6 +7,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"golang.org/x/net/idna"
 	"golang.org/x/text/cases"
 	"golang.org/x/text/unicode/norm"
 )
@@ -37,7 +38,12 @@ func EmailKey(email string) (string, error) {
 	if !plainAddress(key) {
 		return "", errEmail
 	}
-	return key, nil
+	at := strings.LastIndexByte(key, '@')
+	domain, err := idna.Lookup.ToASCII(key[at+1:]) // xn--… and what it stands for are one
+	if err != nil {
+		return "", errEmail
+	}
+	return key[:at+1] + domain, nil
 }
 
 func plainAddress(text string) bool {

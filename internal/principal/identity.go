@@ -53,6 +53,7 @@ type Session struct {
 	Kind      SessionKind
 	User      string // ID; "" for a key's
 	Key       string // ID; "" for a user's
+	Parent    string // ID of the login that a browser's was exchanged for, and ends with; "" for none
 	Hash      []byte // SHA-256 of what a browser or a link shows; nil for a login
 	CreatedAt time.Time
 	ExpiresAt time.Time
@@ -95,6 +96,7 @@ type Actor struct {
 	Key       string
 	Address   string
 	RequestID string
+	Action    string // what the change is called, where it does not tell by itself; "" where it does
 }
 
 type actorKey struct{}

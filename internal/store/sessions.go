@@ -10,12 +10,12 @@ import (
 	"github.com/waybill-dev/waybill/internal/principal"
 )
 
-const selectSessions = `SELECT sessions.id, sessions.tenant, sessions.kind, sessions.user_id, sessions.key_id, sessions.hash,
+const selectSessions = `SELECT sessions.id, sessions.tenant, sessions.kind, sessions.user_id, sessions.key_id, sessions.parent, sessions.hash,
 	sessions.created_at, sessions.expires_at, sessions.revoked_at FROM sessions`
 
 // CreateSession stores a new session, whose ID and times are set, and for a login
 // its first refresh token, else nil. NotFound if its user is not of its tenant;
-// Unauthorized if they are disabled.
+// Unauthorized if they are disabled, or if its parent has ended.
 func (s *Store) CreateSession(ctx context.Context, made *principal.Session, first *principal.Refresh) error {
 	return s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
 		if made.User != "" { // locked: whatever ends the user's sessions comes before or after
@@ -26,6 +26,9 @@ func (s *Store) CreateSession(ctx context.Context, made *principal.Session, firs
 			if err != nil {
 				return err
 			}
+		}
+		if err := s.mustLast(ctx, tx, made); err != nil {
+			return err
 		}
 		input := sessionColumns(made)
 		if _, err := s.dialect.exec(ctx, tx, input, insertInto("sessions", input)); err != nil {
@@ -38,6 +41,19 @@ func (s *Store) CreateSession(ctx context.Context, made *principal.Session, firs
 		}
 		return s.audit(ctx, tx, made.Tenant, "session.start", made.ID, sessionDetail(made))
 	})
+}
+
+// mustLast is Unauthorized unless the session's parent, if it has one, goes on. It
+// cannot end before the transaction does.
+func (s *Store) mustLast(ctx context.Context, tx *sql.Tx, child *principal.Session) error {
+	if child.Parent == "" {
+		return nil
+	}
+	parent, err := readSession(ctx, tx, child.Parent, nil, s.dialect.lockRow())
+	if fault.KindOf(err) == fault.NotFound || err == nil && ended(parent, child.CreatedAt) {
+		return fault.New(fault.Unauthorized, "the login has ended")
+	}
+	return err
 }
 
 func sessionDetail(of *principal.Session) detail {
@@ -60,6 +76,7 @@ func sessionColumns(made *principal.Session) []column {
 		pluck(in, "kind", "text", func(s *row) string { return string(s.Kind) }),
 		pluck(in, "user_id", "text", func(s *row) string { return s.User }),
 		pluck(in, "key_id", "text", func(s *row) string { return s.Key }),
+		pluck(in, "parent", "text", func(s *row) string { return s.Parent }),
 		pluck(in, "hash", "text", func(s *row) string { return hashed(s.Hash) }),
 		pluck(in, "created_at", "timestamptz", func(s *row) time.Time { return orNever(s.CreatedAt) }),
 		pluck(in, "expires_at", "timestamptz", func(s *row) time.Time { return orNever(s.ExpiresAt) }),
@@ -109,10 +126,16 @@ func (s *Store) EndSession(ctx context.Context, id string, at time.Time) error {
 	})
 }
 
-// endSession ends a session that is locked and has not ended.
+// endSession ends a session that is locked and has not ended, with those that
+// were exchanged for it.
 func (s *Store) endSession(ctx context.Context, tx *sql.Tx, ending *principal.Session, at time.Time, action string) error {
 	ending.RevokedAt = orNever(at)
 	if _, err := tx.ExecContext(ctx, "UPDATE sessions SET revoked_at = $1 WHERE id = $2", s.dialect.at(ending.RevokedAt), ending.ID); err != nil {
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "UPDATE sessions SET revoked_at = $1 WHERE parent = $2 AND parent <> '' AND revoked_at = $3",
+		s.dialect.at(ending.RevokedAt), ending.ID, s.dialect.at(never))
+	if err != nil {
 		return err
 	}
 	if err := s.audit(ctx, tx, ending.Tenant, action, ending.ID, sessionDetail(ending)); err != nil {
@@ -149,7 +172,7 @@ func ended(s *principal.Session, now time.Time) bool {
 func scanSession(rows *sql.Rows) (s principal.Session, err error) {
 	var hash string
 	var createdAt, expiresAt, revokedAt instant
-	err = rows.Scan(&s.ID, &s.Tenant, &s.Kind, &s.User, &s.Key, &hash, &createdAt, &expiresAt, &revokedAt)
+	err = rows.Scan(&s.ID, &s.Tenant, &s.Kind, &s.User, &s.Key, &s.Parent, &hash, &createdAt, &expiresAt, &revokedAt)
 	if err != nil {
 		return s, err
 	}

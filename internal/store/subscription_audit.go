@@ -1,10 +1,12 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"reflect"
 
+	"github.com/waybill-dev/waybill/internal/principal"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
@@ -38,7 +40,7 @@ func (s *subscriptionState) changedSince(before subscriptionState) []string {
 func (s *Store) auditUpdate(ctx context.Context, tx *sql.Tx, sub *subscription.Subscription, before subscriptionState) error {
 	after := stateOf(sub)
 	changed := after.changedSince(before)
-	action := "subscription.update"
+	action := cmp.Or(principal.ActorOf(ctx).Action, "subscription.update")
 	switch {
 	case after.enabled && !before.enabled:
 		action = "subscription.enable"

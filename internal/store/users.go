@@ -23,7 +23,7 @@ func (s *Store) CreateUser(ctx context.Context, u *principal.User) error {
 		if made == 0 {
 			return fault.New(fault.Conflict, "the e-mail address is taken")
 		}
-		return s.audit(ctx, tx, u.Tenant, "user.create", u.ID, detail{"role": u.Role})
+		return s.audit(ctx, tx, u.Tenant, "user.create", u.ID, detail{"role": u.Role, "email": u.Email})
 	})
 }
 

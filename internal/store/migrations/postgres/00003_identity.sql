@@ -59,6 +59,7 @@ CREATE TABLE sessions (
 	kind       text             NOT NULL, -- login, browser, link
 	user_id    text COLLATE "C" NOT NULL, -- '' for a key's
 	key_id     text COLLATE "C" NOT NULL, -- '' for a user's
+	parent     text COLLATE "C" NOT NULL, -- the login that a browser's ends with; '' for none
 	hash       text COLLATE "C" NOT NULL, -- of what a browser or a link shows; '' for a login
 	created_at timestamptz      NOT NULL,
 	expires_at timestamptz      NOT NULL,
@@ -70,6 +71,7 @@ CREATE TABLE sessions (
 CREATE UNIQUE INDEX sessions_by_hash ON sessions (hash) WHERE hash <> '';
 CREATE INDEX sessions_by_user ON sessions (user_id, revoked_at) WHERE user_id <> '';
 CREATE INDEX sessions_by_key ON sessions (key_id, revoked_at) WHERE key_id <> '';
+CREATE INDEX sessions_by_parent ON sessions (parent, revoked_at) WHERE parent <> '';
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 CREATE INDEX sessions_by_end ON sessions (revoked_at);
 

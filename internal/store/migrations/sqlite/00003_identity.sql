@@ -53,6 +53,7 @@ CREATE TABLE sessions (
 	kind TEXT NOT NULL,
 	user_id TEXT NOT NULL,
 	key_id TEXT NOT NULL,
+	parent TEXT NOT NULL,
 	hash TEXT NOT NULL,
 	created_at TEXT NOT NULL,
 	expires_at TEXT NOT NULL,
@@ -63,6 +64,7 @@ CREATE TABLE sessions (
 CREATE UNIQUE INDEX sessions_by_hash ON sessions (hash) WHERE hash <> '';
 CREATE INDEX sessions_by_user ON sessions (user_id, revoked_at) WHERE user_id <> '';
 CREATE INDEX sessions_by_key ON sessions (key_id, revoked_at) WHERE key_id <> '';
+CREATE INDEX sessions_by_parent ON sessions (parent, revoked_at) WHERE parent <> '';
 CREATE INDEX sessions_by_expiry ON sessions (expires_at);
 CREATE INDEX sessions_by_end ON sessions (revoked_at);
 
