@@ -2,6 +2,7 @@ package httpapi_test
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"time"
@@ -23,9 +24,7 @@ func TestCredentials_ThatAreNotQuiteOursAreRefused(t *testing.T) {
 	forge := func(method jwt.SigningMethod, key any, kid string, change map[string]any) string {
 		claims := jwt.MapClaims{}
 		for _, from := range []map[string]any{said, change} {
-			for name, value := range from {
-				claims[name] = value
-			}
+			maps.Copy(claims, from)
 		}
 		token := jwt.NewWithClaims(method, claims)
 		token.Header["kid"] = kid
