@@ -82,13 +82,10 @@ func (n *access) refuses(who *principal.Principal) error {
 func (a *API) admit(x *exchange, r *http.Request, n *access) error {
 	x.address = clientAddress(r, a.o.TrustedProxies)
 	who, err := a.identify(x, r)
-	if fault.KindOf(err) == fault.Unauthorized {
-		inCookie := len(r.Header["Authorization"]) == 0
-		if inCookie {
-			a.dropCookie(x, r) // no script can, and the browser would show it again and again
-		}
-		if n.anybody() && (inCookie || n.effort == logins) {
-			who, err = &guest, nil // what has ended must not keep anybody from logging in, or refreshing
+	if fault.KindOf(err) == fault.Unauthorized && len(r.Header["Authorization"]) == 0 {
+		a.dropCookie(x, r) // no script can, and the browser would show it again and again
+		if n.anybody() {
+			who, err = &guest, nil // it must not keep anybody from logging in
 		}
 	}
 	if err != nil {
@@ -203,7 +200,7 @@ func (a *API) follows(who *principal.Principal, op *record.Stored) bool {
 	if who.ID != "" && op.Principal == who.ID {
 		return who.Reaches(op.Collection)
 	}
-	return who.Reaches(op.Collection) && a.reads(who, op.Collection, op.Owner)
+	return who.Has(principal.RecordsRead) && a.sees(who, op.Collection, op.Owner)
 }
 
 // hidden is the answer to whoever may not see what is there: that there is

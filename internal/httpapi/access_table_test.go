@@ -168,7 +168,10 @@ func ofLogins() map[string][]access {
 			path: "/api/auth/password", body: `{"current_password":"x","new_password":"short"}`, role: "member",
 			refuses: func(a *actor) bool { return a.kind == "key" }, through: []int{422},
 		}},
-		"POST /api/auth/session":   {{path: "/api/auth/session", role: "member", through: []int{204}}},
+		"POST /api/auth/session": {{
+			path: "/api/auth/session", role: "member", through: []int{204}, // a cookie makes no other
+			refuses: func(a *actor) bool { return strings.HasPrefix(a.header, "Cookie") },
+		}},
 		"DELETE /api/auth/session": {{path: "/api/auth/session", again: true, anybody: true, through: []int{204}}},
 		"GET /login/{token}":       {{path: "/login/{fresh}", token: true, anybody: true, fresh: link, through: []int{303}}},
 		"GET /api/me":              {{path: "/api/me", role: "member", through: []int{200}}},

@@ -102,7 +102,7 @@ func (p *people) audited() map[string]noted {
 		"PATCH /api/subscriptions/{id}":              {path: on(made.ID, ""), body: `{"name":"other"}`, media: mergeJSON, who: p.admin, by: admin, actions: []string{"subscription.update"}, target: made.ID, status: 200, refused: others},
 		"DELETE /api/subscriptions/{id}":             {path: on(doomed.ID, ""), who: p.ann, by: ann, actions: []string{"subscription.delete"}, target: doomed.ID, status: 204, refused: others},
 		"POST /api/subscriptions/{id}/test":          {path: on(made.ID, "/test"), who: p.ann, by: ann, actions: []string{"subscription.test"}, target: made.ID, status: 202, refused: others},
-		"POST /api/subscriptions/{id}/rotate-secret": {path: on(made.ID, "/rotate-secret"), who: p.ann, by: ann, actions: []string{"subscription.update"}, target: made.ID, status: 200, refused: others},
+		"POST /api/subscriptions/{id}/rotate-secret": {path: on(made.ID, "/rotate-secret"), who: p.ann, by: ann, actions: []string{"subscription.rotate-secret"}, target: made.ID, status: 200, refused: others},
 		"POST /api/subscriptions/{id}/enable":        {path: on(off.ID, "/enable"), who: p.ann, by: ann, actions: []string{"subscription.enable"}, target: off.ID, status: 200, refused: others},
 		"POST /api/subscriptions/{id}/disable":       {path: on(letters.ID, "/disable"), who: p.ann, by: ann, actions: []string{"subscription.disable"}, target: letters.ID, status: 200, refused: others},
 		"POST /api/subscriptions/{id}/replay":        {path: on(made.ID, "/replay"), body: `{"since":"` + p.since() + `","status":"all"}`, who: p.ann, by: ann, actions: []string{"subscription.replay"}, target: made.ID, status: 202, refused: others},

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/waybill-dev/waybill/internal/principal"
@@ -182,4 +183,27 @@ func TestReach_OfAKeyWhoseUserIsNoAdminAnyMore(t *testing.T) {
 	if who.Role != principal.Member || slices.Contains(who.Scopes, principal.Queues) {
 		t.Errorf("the key is still %+v", who)
 	}
+}
+
+// TestScopes_HoldForWhatOneIsToldAndAnswered: a key that is not for reading is told
+// of what anybody may read, and Prefer: wait shows it no more.
+func TestScopes_HoldForWhatOneIsToldAndAnswered(t *testing.T) {
+	t.Parallel()
+	p := peopled(t)
+	_, told := p.key("default", p.ids["default/ann"], nil, "subscriptions")
+	_, writer := p.key("default", p.ids["default/ann"], nil, "records:write")
+	made := p.subscribe(told, `["*"]`)
+	p.post("/api/subscriptions", `{"events":["member_member.*"],"channel":`+hook("x")+`}`, told).problem(403, "forbidden", "body.events[0]")
+	id := p.post("/api/member_member", `{"text":"a secret of others"}`, p.bob).accepted().ID
+	p.ended(id)
+	p.post("/api/public_public", `{"text":"x"}`, p.bob).accepted()
+	p.drained()
+	if got := p.told(made.ID); !slices.Equal(got, []string{"public_public.created"}) {
+		t.Errorf("told of %v", got)
+	}
+	a := p.patch("/api/member_member/"+id, `{"text":"y"}`, writer, "Prefer: wait=10").want(202)
+	if strings.Contains(string(a.body), "text") {
+		t.Errorf("answered %s", a.body)
+	}
+	p.post("/api/public_public", `{"text":"z"}`, writer, "Prefer: wait=10").want(201)
 }

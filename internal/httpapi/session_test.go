@@ -133,3 +133,30 @@ func TestBrowser_EveryAnswerHasTheSecurityHeaders(t *testing.T) {
 		}
 	}
 }
+
+// TestSession_EndsWithItsLogin: however the login ends, and the other way round; and
+// a cookie makes no other, which would outlive it.
+func TestSession_EndsWithItsLogin(t *testing.T) {
+	t.Parallel()
+	s := newService(t)
+	s.register("ada@example.com")
+	for name, end := range map[string]func(tokens, string){
+		"logout by the token": func(here tokens, _ string) {
+			s.send(http.MethodPost, "/api/auth/logout", nil, bearer(here.Access)).want(204)
+		},
+		"logout by the cookie": func(_ tokens, cookie string) {
+			s.send(http.MethodPost, "/api/auth/logout", nil, nobody, cookie).want(204)
+		},
+		"a refresh token shown twice": func(here tokens, _ string) {
+			s.post("/api/auth/refresh", `{"refresh_token":"`+here.Refresh+`"}`, nobody).want(200)
+			s.post("/api/auth/refresh", `{"refresh_token":"`+here.Refresh+`"}`, nobody).want(401)
+		},
+	} {
+		here := s.login("ada@example.com")
+		cookie := s.openSession(bearer(here.Access))
+		s.send(http.MethodPost, "/api/auth/session", nil, nobody, cookie).problem(403, "forbidden")
+		end(here, cookie)
+		s.ends(name+": the cookie", nobody, cookie)
+		s.ends(name+": the token", bearer(here.Access))
+	}
+}

@@ -36,7 +36,7 @@ func testAuditEntry(t *testing.T, s *store.Store) {
 	u := makeUser(t, s)
 	got := lastEntry(t, s, u.Tenant)
 	want := principal.Entry{ID: got.ID, Tenant: u.Tenant, At: got.At, Principal: "user:admin", Key: "K1", Action: "user.create", Target: u.ID,
-		Detail: json.RawMessage(`{"role":"member"}`), Address: "192.0.2.1", RequestID: "r1"}
+		Detail: json.RawMessage(`{"email":"` + u.Email + `","role":"member"}`), Address: "192.0.2.1", RequestID: "r1"}
 	same(t, "entry", got, want)
 	if since := time.Since(got.At); since < -time.Minute || since > time.Minute || got.ID == "" {
 		t.Errorf("entry %q at %v", got.ID, got.At)
