@@ -40,6 +40,7 @@ type App struct {
 	version     string
 	collections *collection.Set
 	metrics     *telemetry.Metrics
+	spans       *telemetry.Spans // nil: none are made
 	redis       redis.UniversalClient
 	queue       *queue.Client
 	alarm       *queue.Alarm
@@ -92,6 +93,9 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
 	}
 	a.metrics = telemetry.NewMetrics(a.version)
+	if a.spans, err = newSpans(c, roles, a.version, log); err != nil {
+		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
+	}
 	a.queue = queue.NewClient(a.redis)
 	a.alarm = queue.NewAlarm(a.redis, a.queue)
 	a.gate = newGate(a.store, log)
@@ -146,6 +150,10 @@ func (a *App) onStop(name string, run func(context.Context) error) {
 // the database may still be away. After an error, Stop must be called too.
 func (a *App) Start() error {
 	background, cancel := context.WithCancel(context.Background())
+	a.onStop("traces", func(ctx context.Context) error {
+		a.spans.Stop(ctx)
+		return nil
+	})
 	a.onStop("redis", func(context.Context) error { return a.redis.Close() })
 	a.onStop("store", func(context.Context) error { return a.store.Close() })
 	a.onStop("background", func(context.Context) error {

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/collection"
@@ -64,7 +65,8 @@ type Options struct {
 	MaxRecord   int64         // bytes that a patch may let a record grow to; 256 KiB
 	Logger      *slog.Logger
 	Observer    Observer
-	Down        func(error) // told when the store cannot be reached
+	Tracer      trace.Tracer // nil: no spans
+	Down        func(error)  // told when the store cannot be reached
 	// Wake has somebody look after subscriptions that have new deliveries. What it
 	// loses is found by a sweep; nil loses all.
 	Wake func(context.Context, ...subscription.Key)
@@ -117,7 +119,7 @@ var ErrNotYet = errors.New("not yet")
 // ProcessTask applies one task. An error means that the task is to be run again;
 // what was committed by then stays, and is recognised.
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
-	err := h.process(ctx, task)
+	err := h.process(h.under(ctx, task), task)
 	if err != nil && !errors.Is(err, ErrNotYet) {
 		h.o.Observer.Retried(err) // the queue logs it
 		if store.Unavailable(err) {
@@ -207,7 +209,7 @@ func (h *Handler) handBack(ctx context.Context, operations []record.Operation, r
 		return fmt.Errorf("operation %s: %s: %w", operations[0].ID, reason, ErrNotYet)
 	}
 	for i := range operations {
-		task, err := queue.ApplyTask(tasks.SingleID(operations[i].ID), operations[i:i+1], nil)
+		task, err := queue.ApplyTask(tasks.SingleID(operations[i].ID), operations[i:i+1], operations[i].Trace)
 		if err != nil {
 			return err
 		}

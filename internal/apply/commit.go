@@ -11,6 +11,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/subscription"
+	"github.com/waybill-dev/waybill/internal/telemetry"
 	"github.com/waybill-dev/waybill/tasks"
 )
 
@@ -21,7 +22,9 @@ func (h *Handler) apply(ctx context.Context, operations []record.Operation, atte
 	if len(operations) == 0 {
 		return 0, nil
 	}
+	spans := h.startSpans(ctx, operations, attempt)
 	outcomes, err := h.commit(ctx, operations, attempt)
+	spans.end(outcomes, err)
 	h.report(outcomes)
 	return len(outcomes), errors.Join(err, h.settle(ctx, operations, outcomes, err))
 }
@@ -52,6 +55,8 @@ func (h *Handler) commit(ctx context.Context, operations []record.Operation, att
 func (h *Handler) transact(ctx context.Context, operations []record.Operation, attempt int, fold store.FoldFunc) ([]record.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.o.Transaction)
 	defer cancel()
+	ctx, span := h.startTransaction(ctx, operations)
+	defer span.End()
 	var attempts map[string]int
 	if attempt > 1 {
 		attempts = make(map[string]int, len(operations))
@@ -59,7 +64,11 @@ func (h *Handler) transact(ctx context.Context, operations []record.Operation, a
 			attempts[operations[i].ID] = attempt
 		}
 	}
-	return h.store.Apply(ctx, operations, attempts, time.Now(), fold)
+	outcomes, err := h.store.Apply(ctx, operations, attempts, time.Now(), fold)
+	if err != nil {
+		fail(span, err)
+	}
+	return outcomes, err
 }
 
 // fold is record.Apply under the rules of the record's collection.
@@ -92,11 +101,12 @@ func (h *Handler) report(outcomes []record.Outcome) {
 		h.o.Observer.Applied(o, now)
 		if o.Late {
 			h.o.Observer.OutOfOrder(&o.Operation)
-			h.o.Logger.Warn("an operation took effect after a later one", "operation", o.Operation.ID, "collection", o.Operation.Collection)
+			h.o.Logger.Warn("an operation took effect after a later one", "operation", o.Operation.ID, "tenant", o.Operation.Tenant,
+				"collection", o.Operation.Collection, telemetry.TraceID(o.Operation.Trace))
 		}
 		if o.Status == record.Failed {
 			h.o.Logger.Info("an operation failed", "operation", o.Operation.ID, "tenant", o.Operation.Tenant,
-				"collection", o.Operation.Collection, "code", o.Code)
+				"collection", o.Operation.Collection, "code", o.Code, telemetry.TraceID(o.Operation.Trace))
 		}
 	}
 }
@@ -118,7 +128,8 @@ func (h *Handler) settle(ctx context.Context, operations []record.Operation, out
 	for i := range outcomes {
 		if o := &outcomes[i]; o.Operation.Reply != "" {
 			if err := h.publisher.Publish(ctx, o.Operation.Reply, wire(o)); err != nil {
-				h.o.Logger.Debug("an outcome was not announced; the api will look it up", "operation", o.Operation.ID, "error", err)
+				h.o.Logger.Debug("an outcome was not announced; the api will look it up", "operation", o.Operation.ID,
+					"tenant", o.Operation.Tenant, "error", err, telemetry.TraceID(o.Operation.Trace))
 			}
 		}
 	}

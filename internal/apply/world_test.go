@@ -362,7 +362,7 @@ func (w *world) again(op record.Operation, until time.Time, enqueued func()) {
 			if !time.Now().Before(until) {
 				return context.DeadlineExceeded
 			}
-			t, err := queue.ApplyTask(tasks.SingleID(op.ID), []record.Operation{op}, nil)
+			t, err := queue.ApplyTask(tasks.SingleID(op.ID), []record.Operation{op}, op.Trace)
 			if err != nil {
 				return err
 			}

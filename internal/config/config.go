@@ -56,6 +56,8 @@ type Config struct {
 	ShutdownTimeout time.Duration   `env:"WAYBILL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a process may take to finish what it has in hand."`
 	LogLevel        string          `env:"WAYBILL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat       string          `env:"WAYBILL_LOG_FORMAT" envDefault:"text" doc:"text or json."`
+	OTLPEndpoint    string          `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"Where traces go: an OpenTelemetry collector that takes OTLP over HTTP, such as http://collector:4318. Without it no spans are made. OpenTelemetry's other variables are read too: see docs/traces.md."`
+	ServiceName     string          `env:"OTEL_SERVICE_NAME" doc:"The process's name in traces. Default waybill-api or waybill-worker, for both in one waybill."`
 }
 
 // FromEnv reads the settings from environment, a list of NAME=value.
@@ -137,6 +139,9 @@ func (c *Config) validate() error {
 	}
 	if c.SMTPURL != "" && c.SMTPFrom == "" {
 		all = append(all, errors.New("SMTP_FROM is needed with SMTP_URL"))
+	}
+	if _, ok := address(c.OTLPEndpoint); c.OTLPEndpoint != "" && !ok {
+		all = append(all, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be http://host:port or https://host:port"))
 	}
 	all = append(all, c.validateAccess())
 	if c.ShutdownTimeout < time.Second {

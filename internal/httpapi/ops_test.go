@@ -105,7 +105,7 @@ func TestOps_Metrics(t *testing.T) {
 	t.Parallel()
 	s, m := operators(t, time.Second)
 	op := record.Operation{ID: record.NewID(time.Now().UnixMicro(), 1, 0), Key: record.Key{Collection: "messages"}, Action: record.Create}
-	m.Request(http.MethodPost, "/api/messages", 202, time.Millisecond)
+	m.Request(record.Trace{}, http.MethodPost, "/api/messages", 202, time.Millisecond)
 	m.Rejected(fault.InvalidJSON)
 	m.Accepted(&op)
 	m.BatchEnqueued(3)
@@ -141,7 +141,7 @@ func TestOps_MetricsAreBounded(t *testing.T) {
 	api.get("/api/made-up-collection")
 	api.get("/api/messages/made-up-id")
 	api.send("MADEUP", "/api/messages", nil)
-	m.Request("MADEUP", "unmatched", 405, 0)
+	m.Request(record.Trace{}, "MADEUP", "unmatched", 405, 0)
 	if text := string(s.get("/metrics").body); strings.Contains(text, "MADEUP") {
 		t.Error("a client's method is a label")
 	}

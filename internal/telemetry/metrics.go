@@ -89,21 +89,21 @@ func NewMetrics(version string) *Metrics {
 
 // Handler serves /metrics.
 func (m *Metrics) Handler() http.Handler {
-	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry})
+	return promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{Registry: m.registry, EnableOpenMetrics: true})
 }
 
 // Registry is where other collectors are registered.
 func (m *Metrics) Registry() prometheus.Registerer { return m.registry }
 
 // Request implements httpapi.Observer.
-func (m *Metrics) Request(method, route string, status int, took time.Duration) {
+func (m *Metrics) Request(t record.Trace, method, route string, status int, took time.Duration) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 	default:
 		method = "other" // a client can make up any number of methods
 	}
 	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	m.duration.WithLabelValues(method, route).Observe(took.Seconds())
+	observe(m.duration.WithLabelValues(method, route), took.Seconds(), t)
 }
 
 // Rejected implements httpapi.Observer.
@@ -124,7 +124,7 @@ func (m *Metrics) Applied(o *record.Outcome, storedAt time.Time) {
 		outcome = string(o.Code)
 	}
 	m.applied.WithLabelValues(o.Operation.Collection, string(o.Operation.Action), outcome).Inc()
-	m.acceptToStore.Observe(max(0, storedAt.Sub(record.AcceptedAt(o.Operation.ID)).Seconds()))
+	observe(m.acceptToStore, max(0, storedAt.Sub(record.AcceptedAt(o.Operation.ID)).Seconds()), o.Operation.Trace)
 }
 
 // OutOfOrder implements apply.Observer.
@@ -145,13 +145,15 @@ func (m *Metrics) Retried(err error) { m.retried.WithLabelValues(string(fault.Ki
 func (m *Metrics) Recovered(tasks int) { m.recovered.Add(float64(tasks)) }
 
 // Attempted implements notify.Observer.
-func (m *Metrics) Attempted(c subscription.Channel, outcome string, took time.Duration) {
+func (m *Metrics) Attempted(t record.Trace, c subscription.Channel, outcome string, took time.Duration) {
 	m.deliveries.WithLabelValues(string(c), outcome).Inc()
-	m.attempt.WithLabelValues(string(c)).Observe(took.Seconds())
+	observe(m.attempt.WithLabelValues(string(c)), took.Seconds(), t)
 }
 
 // Delivered implements notify.Observer.
-func (m *Metrics) Delivered(after time.Duration) { m.storeToDelivery.Observe(max(0, after.Seconds())) }
+func (m *Metrics) Delivered(t record.Trace, after time.Duration) {
+	observe(m.storeToDelivery, max(0, after.Seconds()), t)
+}
 
 // Disabled implements notify.Observer.
 func (m *Metrics) Disabled(reason string) { m.disabled.WithLabelValues(reason).Inc() }
