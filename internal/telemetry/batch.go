@@ -7,10 +7,12 @@ import (
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/tasks"
 )
 
-// maxLinks is how many links a span keeps, by OpenTelemetry's default.
-const maxLinks = 128
+// maxLinks is how many links a span keeps at least: a batch has one with each of
+// its writes, and one with where it comes from.
+const maxLinks = tasks.MaxOperations + 1
 
 // StartBatch begins a span of what is done for many operations at once. It is a
 // child of the first one's trace that is sampled, and linked with the others and
@@ -33,7 +35,7 @@ func batchLinks(operations []record.Operation) (parent record.Trace, links []tra
 	for i := range operations {
 		t := operations[i].Trace
 		switch {
-		case t.Parent == "" || seen[t.Parent] || len(links) == maxLinks:
+		case t.Parent == "" || seen[t.Parent]:
 		case !t.Sampled():
 			if parent.Parent == "" {
 				parent = t

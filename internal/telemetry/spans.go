@@ -48,7 +48,10 @@ func NewSpans(ctx context.Context, p sdktrace.SpanProcessor, service, version st
 	if err != nil {
 		return nil, fmt.Errorf("OTEL_RESOURCE_ATTRIBUTES: %w", err)
 	}
-	return &Spans{sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(p), sdktrace.WithResource(who)), log}, nil
+	limits := sdktrace.NewSpanLimits() // as OTEL_SPAN_* say
+	limits.LinkCountLimit = max(limits.LinkCountLimit, maxLinks)
+	provider := sdktrace.NewTracerProvider(sdktrace.WithSpanProcessor(p), sdktrace.WithResource(who), sdktrace.WithRawSpanLimits(limits))
+	return &Spans{provider, log}, nil
 }
 
 // Tracer returns what makes the spans; nil if none are to be made.
