@@ -101,6 +101,7 @@ func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
 		"WAYBILL_CORS_ORIGINS=https://app.example#", "WAYBILL_CORS_ORIGINS=https://a b.example", "WAYBILL_CORS_ORIGINS=https://app.example:x", "WAYBILL_CORS_ORIGINS=ftp://app.example", "WAYBILL_CORS_ORIGINS=https://a.example,",
 		"WAYBILL_RATE_READS=100", "WAYBILL_RATE_WRITES=0/s", "WAYBILL_RATE_AUTH=-1/m", "WAYBILL_RATE_LOGIN=10/d", "WAYBILL_AUDIT_RETENTION=59m", "WAYBILL_AUDIT_RETENTION=-1h", "WAYBILL_AUDIT_RETENTION=365",
 		"WAYBILL_PROMETHEUS_URL=prometheus:9090", "WAYBILL_PROMETHEUS_URL=ftp://p", "WAYBILL_PROMETHEUS_URL=http://",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
 	} {
 		_, err := config.FromEnv([]string{bad})
 		name, _, _ := strings.Cut(bad, "=")
