@@ -41,7 +41,7 @@ func TestLog_NeverShowsSecretsOrBodies(t *testing.T) {
 // beBusy does what makes the log talk, well and badly, and returns an operation
 // that was followed as r-1, and secrets that came about.
 func beBusy(t *testing.T, s *inside) (operation string, secrets []string) {
-	r := subscribe(t, s.base, "busy", `"events":["*"]`, func(_ *http.Request, e *receivedEvent) int {
+	r := subscribe(t, s.base, "busy", `"events":["*","messages.failed"]`, func(_ *http.Request, e *receivedEvent) int {
 		if e.requests < 2 {
 			return http.StatusServiceUnavailable
 		}

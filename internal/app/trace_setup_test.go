@@ -135,7 +135,7 @@ func (s *inside) await(t testing.TB, trace, name string, n int) tracetest.SpanSt
 func attribute(span *tracetest.SpanStub, name string) string {
 	for _, a := range span.Attributes {
 		if string(a.Key) == name {
-			return a.Value.Emit()
+			return a.Value.String()
 		}
 	}
 	return ""

@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/accept"
@@ -25,7 +26,7 @@ func (h *Handler) apply(ctx context.Context, operations []record.Operation, atte
 	spans := h.startSpans(ctx, operations, attempt)
 	outcomes, err := h.commit(ctx, operations, attempt)
 	spans.end(outcomes, err)
-	h.report(outcomes)
+	h.report(ctx, outcomes)
 	return len(outcomes), errors.Join(err, h.settle(ctx, operations, outcomes, err))
 }
 
@@ -94,20 +95,26 @@ func forbidden(current *record.Record, op *record.Operation) record.Outcome {
 	return outcome
 }
 
-func (h *Handler) report(outcomes []record.Outcome) {
+func (h *Handler) report(ctx context.Context, outcomes []record.Outcome) {
 	now := time.Now()
 	for i := range outcomes {
 		o := &outcomes[i]
 		h.o.Observer.Applied(o, now)
 		if o.Late {
 			h.o.Observer.OutOfOrder(&o.Operation)
-			h.o.Logger.Warn("an operation took effect after a later one", "operation", o.Operation.ID, "tenant", o.Operation.Tenant,
-				"collection", o.Operation.Collection, telemetry.TraceID(o.Operation.Trace))
+			h.o.Logger.LogAttrs(ctx, slog.LevelWarn, "an operation took effect after a later one", about(o)...)
 		}
 		if o.Status == record.Failed {
-			h.o.Logger.Info("an operation failed", "operation", o.Operation.ID, "tenant", o.Operation.Tenant,
-				"collection", o.Operation.Collection, "code", o.Code, telemetry.TraceID(o.Operation.Trace))
+			h.o.Logger.LogAttrs(ctx, slog.LevelInfo, "an operation failed", append(about(o), slog.String("code", string(o.Code)))...)
 		}
+	}
+}
+
+// about is what every line of the log about an outcome has.
+func about(o *record.Outcome) []slog.Attr {
+	op := &o.Operation
+	return []slog.Attr{
+		slog.String("operation", op.ID), slog.String("tenant", op.Tenant), slog.String("collection", op.Collection), telemetry.TraceID(op.Trace),
 	}
 }
 
@@ -128,8 +135,7 @@ func (h *Handler) settle(ctx context.Context, operations []record.Operation, out
 	for i := range outcomes {
 		if o := &outcomes[i]; o.Operation.Reply != "" {
 			if err := h.publisher.Publish(ctx, o.Operation.Reply, wire(o)); err != nil {
-				h.o.Logger.Debug("an outcome was not announced; the api will look it up", "operation", o.Operation.ID,
-					"tenant", o.Operation.Tenant, "error", err, telemetry.TraceID(o.Operation.Trace))
+				h.o.Logger.LogAttrs(ctx, slog.LevelDebug, "an outcome was not announced; the api will look it up", append(about(o), slog.Any("error", err))...)
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
@@ -60,8 +61,8 @@ func (s *session) send(sender Sender, m *Message) (r Result) {
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			s.o.Logger.Error("a channel panicked", "delivery", m.Delivery, "subscription", s.key.ID, "tenant", s.key.Tenant,
-				"panic", fmt.Sprint(p), telemetry.TraceID(m.Event.Trace))
+			s.o.Logger.LogAttrs(ctx, slog.LevelError, "a channel panicked", slog.String("delivery", m.Delivery), slog.String("subscription", s.key.ID),
+				slog.String("tenant", s.key.Tenant), slog.String("panic", fmt.Sprint(p)), telemetry.TraceID(m.Event.Trace))
 			r = Result{Error: "the attempt failed on our side; the log has it"}
 		}
 	}()
@@ -115,13 +116,21 @@ func (s *session) announce(settings *subscription.Subscription, d *store.Due, r 
 	switch status {
 	case subscription.Pending:
 		outcome = "retried"
-		s.o.Logger.Debug("an attempt failed", "delivery", d.ID, "subscription", s.key.ID, "event", d.Event, "tenant", d.Tenant, "error", r.Error, telemetry.TraceID(t))
+		s.o.Logger.LogAttrs(s.sends, slog.LevelDebug, "an attempt failed", about(d, r, t)...)
 	case subscription.Dead:
-		s.o.Logger.Warn("a delivery is dead", "delivery", d.ID, "subscription", s.key.ID, "event", d.Event, "tenant", d.Tenant, "error", r.Error, telemetry.TraceID(t))
+		s.o.Logger.LogAttrs(s.sends, slog.LevelWarn, "a delivery is dead", about(d, r, t)...)
 	case subscription.Delivered:
 		s.o.Observer.Delivered(t, time.Since(d.CreatedAt))
 	}
 	s.o.Observer.Attempted(t, settings.Channel, outcome, took)
+}
+
+// about is what a line of the log about an attempt that failed has.
+func about(d *store.Due, r *Result, t record.Trace) []slog.Attr {
+	return []slog.Attr{
+		slog.String("delivery", d.ID), slog.String("subscription", d.Subscription), slog.String("event", d.Event), slog.String("tenant", d.Tenant),
+		slog.String("error", r.Error), telemetry.TraceID(t),
+	}
 }
 
 // disable disables the subscription, and tells who wants to know.
