@@ -46,6 +46,13 @@ var goldens = []golden{
 	{name: "admin", operations: []Operation{{
 		ID: idA, Tenant: "acme", Action: "delete", Collection: "todos", Record: "r1", Principal: "key:1", Admin: true, Reply: "waybill:reply:1",
 	}}},
+	{name: "trace", operations: []Operation{
+		{
+			ID: idA, Tenant: "acme", Action: "delete", Collection: "todos", Record: "r1",
+			Traceparent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", Tracestate: "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE",
+		},
+		{ID: idB, Tenant: "acme", Action: "delete", Collection: "todos", Record: "r2", Traceparent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-00"},
+	}},
 	{name: "bodies", operations: bodies(
 		`{"html":"<b>&amp;</b>"}`,
 		"{\"separators\":\"\u2028\u2029\"}",

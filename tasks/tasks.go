@@ -57,9 +57,11 @@ type Operation struct {
 	Body        json.RawMessage `json:"body,omitempty"`   // a JSON object; none for delete
 	IfMatch     int64           `json:"if_match,omitempty"`
 	IfNoneMatch bool            `json:"if_none_match,omitempty"`
-	Principal   string          `json:"principal,omitempty"` // who wrote it; left out for anonymous
-	Admin       bool            `json:"admin,omitempty"`     // it may touch what is others'
-	Reply       string          `json:"reply,omitempty"`     // channel where the outcome is published
+	Principal   string          `json:"principal,omitempty"`   // who wrote it; left out for anonymous
+	Admin       bool            `json:"admin,omitempty"`       // it may touch what is others'
+	Reply       string          `json:"reply,omitempty"`       // channel where the outcome is published
+	Traceparent string          `json:"traceparent,omitempty"` // W3C Trace Context of the write
+	Tracestate  string          `json:"tracestate,omitempty"`
 }
 
 type batch struct {

@@ -14,10 +14,12 @@ import (
 
 	"github.com/hibiken/asynq"
 	"github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/queue"
 	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/internal/telemetry"
 	"github.com/waybill-dev/waybill/tasks"
 )
 
@@ -47,6 +49,7 @@ type Options struct {
 	Backlog        *Backlog      // says when there is too much to be done; nil: never
 	Logger         *slog.Logger
 	Observer       Observer
+	Tracer         trace.Tracer // nil: no spans; traces that writes bring travel on all the same
 }
 
 // Acceptor accepts writes. It is safe for concurrent use.
@@ -102,6 +105,13 @@ type Accepted struct {
 // QueueUnavailable or Overloaded, after which the write is not confirmed. With
 // Wait, the caller must call Await.
 func (a *Acceptor) Submit(ctx context.Context, w *Write) (Accepted, error) {
+	if a.o.Tracer != nil {
+		return a.submitTraced(ctx, w)
+	}
+	return a.submit(ctx, w)
+}
+
+func (a *Acceptor) submit(ctx context.Context, w *Write) (Accepted, error) {
 	if err := a.admit(); err != nil {
 		return Accepted{}, err
 	}
@@ -222,11 +232,14 @@ func (a *Acceptor) enqueue(ctx context.Context, id string, operations []record.O
 	if err := ctx.Err(); err != nil {
 		return errLate // asked before anything was sent: certainly not enqueued
 	}
-	task, err := queue.ApplyTask(id, operations, nil)
+	ctx, span, traced := a.startEnqueue(ctx, operations)
+	defer span.End()
+	task, err := queue.ApplyTask(id, operations, traced)
 	if err != nil {
 		return err
 	}
 	if err := a.queue.Enqueue(ctx, task); err != nil && !errors.Is(err, queue.ErrConflict) {
+		telemetry.Fail(span, string(fault.QueueUnavailable))
 		return err
 	}
 	return nil

@@ -19,6 +19,7 @@ type Bulk struct {
 	Admin          bool
 	IdempotencyKey string
 	Hash           string
+	Trace          record.Trace // what all of them are caused by
 }
 
 // SubmitBulk accepts all of b, in as many batches as it takes, whose consecutive
@@ -26,6 +27,13 @@ type Bulk struct {
 // After a QueueUnavailable some may be in; a repeat under the same key is
 // harmless.
 func (a *Acceptor) SubmitBulk(ctx context.Context, b *Bulk) (replayed bool, err error) {
+	if a.o.Tracer != nil {
+		return a.submitBulkTraced(ctx, b)
+	}
+	return a.submitBulk(ctx, b)
+}
+
+func (a *Acceptor) submitBulk(ctx context.Context, b *Bulk) (replayed bool, err error) {
 	if err := a.admit(); err != nil {
 		return false, err
 	}
@@ -44,7 +52,7 @@ func (a *Acceptor) SubmitBulk(ctx context.Context, b *Bulk) (replayed bool, err 
 				return false, fmt.Errorf("name a bulk operation: %w", err)
 			}
 			op.Key.ID = op.ID
-			op.Tenant, op.Principal, op.Admin = b.Tenant, b.Principal, b.Admin
+			op.Tenant, op.Principal, op.Admin, op.Trace = b.Tenant, b.Principal, b.Admin, b.Trace
 		}
 	}
 	rest = b.Operations

@@ -41,6 +41,7 @@ type App struct {
 	version     string
 	collections *collection.Set
 	metrics     *telemetry.Metrics
+	spans       *telemetry.Spans // nil: none are made
 	redis       redis.UniversalClient
 	queue       *queue.Client
 	alarm       *queue.Alarm
@@ -91,6 +92,9 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
 	if a.auth, err = newAuth(c, a.store, collections, log); err != nil {
+		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
+	}
+	if a.spans, err = newSpans(c, roles, a.version, log); err != nil {
 		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
 	}
 	a.queue = queue.NewClient(a.redis)
@@ -149,6 +153,10 @@ func (a *App) onStop(name string, run func(context.Context) error) {
 // the database may still be away. After an error, Stop must be called too.
 func (a *App) Start() error {
 	background, cancel := context.WithCancel(context.Background())
+	a.onStop("traces", func(ctx context.Context) error {
+		a.spans.Stop(ctx)
+		return nil
+	})
 	a.onStop("redis", func(context.Context) error { return a.redis.Close() })
 	a.onStop("store", func(context.Context) error { return a.store.Close() })
 	a.onStop("background", func(context.Context) error {

@@ -22,7 +22,7 @@ import (
 
 // startAPI starts the public listener and what is behind it.
 func (a *App) startAPI(background context.Context) error {
-	acceptor := accept.New(a.redis, a.queue, a.store, accept.Options{Logger: a.log, Observer: a.metrics, Backlog: a.backlog})
+	acceptor := accept.New(a.redis, a.queue, a.store, accept.Options{Logger: a.log, Observer: a.metrics, Backlog: a.backlog, Tracer: a.spans.Tracer()})
 	a.background(func() { acceptor.Run(background) })
 	a.background(func() { a.backlog.Run(background) })
 	queues, err := a.openQueues()
@@ -34,7 +34,7 @@ func (a *App) startAPI(background context.Context) error {
 		Identity: a.auth, Accounts: a.auth, Directory: a.store, Queues: queues,
 		Limits: httpapi.NewLimits(a.config.RateReads, a.config.RateWrites, a.config.RateAuth, a.config.RateLogin), TrustedProxies: a.config.TrustedProxies,
 		CORSOrigins: a.config.CORSOrigins, PublicURL: a.config.PublicURL,
-		Durability: a.durabilityNow, Version: a.version, MaxBody: a.config.MaxBody, Logger: a.log, Observer: a.metrics,
+		Durability: a.durabilityNow, Version: a.version, MaxBody: a.config.MaxBody, Logger: a.log, Observer: a.metrics, Tracer: a.spans.Tracer(),
 	})
 	if err != nil {
 		return err
@@ -49,11 +49,11 @@ func (a *App) startAPI(background context.Context) error {
 // subscriber never takes a writer's place.
 func (a *App) startWorker(background context.Context) error {
 	dispatcher := notify.NewDispatcher(a.store, a.channels, a.alarm, notify.Options{
-		Retries: a.config.Retries, Concurrency: a.config.Deliveries, Logger: a.log, Observer: a.metrics,
+		Retries: a.config.Retries, Concurrency: a.config.Deliveries, Logger: a.log, Observer: a.metrics, Tracer: a.spans.Tracer(),
 		Down: a.gate.close, Ready: a.gate.ready,
 	})
 	handler := apply.New(a.queue, a.store, accept.NewUnderWay(a.redis), publisher{a.redis}, a.collections, apply.Options{
-		Logger: a.log, Observer: a.metrics, Down: a.gate.close, MaxRecord: a.config.MaxBody, Wake: a.wakes(dispatcher),
+		Logger: a.log, Observer: a.metrics, Tracer: a.spans.Tracer(), Down: a.gate.close, MaxRecord: a.config.MaxBody, Wake: a.wakes(dispatcher),
 	})
 	wakeups := queue.NewWakeups(a.redis)
 	server := func(name string, concurrency int, h asynq.Handler) (*queue.Server, error) {

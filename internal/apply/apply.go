@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/hibiken/asynq"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/collection"
@@ -51,7 +52,7 @@ type Publisher interface {
 
 // Observer is told what happens, for metrics. Its methods must not block.
 type Observer interface {
-	Applied(ctx context.Context, outcome *record.Outcome, storedAt time.Time)
+	Applied(outcome *record.Outcome, storedAt time.Time)
 	OutOfOrder(op *record.Operation)
 	HandedBack(operations int, reason string)
 	StaleDropped(entries int)
@@ -66,7 +67,8 @@ type Options struct {
 	MaxRecord   int64         // bytes that a patch may let a record grow to; 256 KiB
 	Logger      *slog.Logger
 	Observer    Observer
-	Down        func(error) // told when the store cannot be reached
+	Tracer      trace.Tracer // nil: no spans
+	Down        func(error)  // told when the store cannot be reached
 	// Wake has somebody look after subscriptions that have new deliveries. What it
 	// loses is found by a sweep; nil loses all.
 	Wake func(context.Context, ...subscription.Key)
@@ -119,7 +121,7 @@ var ErrNotYet = errors.New("not yet")
 // ProcessTask applies one task. An error means that the task is to be run again;
 // what was committed by then stays, and is recognised.
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
-	err := h.process(ctx, task)
+	err := h.process(h.under(ctx, task), task)
 	if err != nil && !errors.Is(err, ErrNotYet) {
 		h.o.Observer.Retried(err) // the queue logs it
 		if store.Unavailable(err) {
@@ -209,7 +211,7 @@ func (h *Handler) handBack(ctx context.Context, operations []record.Operation, r
 		return fmt.Errorf("operation %s: %s: %w", operations[0].ID, reason, ErrNotYet)
 	}
 	for i := range operations {
-		task, err := queue.ApplyTask(tasks.SingleID(operations[i].ID), operations[i:i+1], nil)
+		task, err := queue.ApplyTask(tasks.SingleID(operations[i].ID), operations[i:i+1], operations[i].Trace)
 		if err != nil {
 			return err
 		}
@@ -232,7 +234,7 @@ func attempt(ctx context.Context) int {
 
 type unobserved struct{}
 
-func (unobserved) Applied(context.Context, *record.Outcome, time.Time) {}
+func (unobserved) Applied(*record.Outcome, time.Time) {}
 func (unobserved) OutOfOrder(*record.Operation)                        {}
 func (unobserved) HandedBack(int, string)                              {}
 func (unobserved) StaleDropped(int)                                    {}

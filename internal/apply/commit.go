@@ -3,6 +3,7 @@ package apply
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/accept"
@@ -11,6 +12,7 @@ import (
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/subscription"
+	"github.com/waybill-dev/waybill/internal/telemetry"
 	"github.com/waybill-dev/waybill/tasks"
 )
 
@@ -21,7 +23,9 @@ func (h *Handler) apply(ctx context.Context, operations []record.Operation, atte
 	if len(operations) == 0 {
 		return 0, nil
 	}
+	spans := h.startSpans(ctx, operations, attempt)
 	outcomes, err := h.commit(ctx, operations, attempt)
+	spans.end(outcomes, err)
 	h.report(ctx, outcomes)
 	return len(outcomes), errors.Join(err, h.settle(ctx, operations, outcomes, err))
 }
@@ -52,6 +56,8 @@ func (h *Handler) commit(ctx context.Context, operations []record.Operation, att
 func (h *Handler) transact(ctx context.Context, operations []record.Operation, attempt int, fold store.FoldFunc) ([]record.Outcome, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.o.Transaction)
 	defer cancel()
+	ctx, span := h.startTransaction(ctx, operations)
+	defer span.End()
 	var attempts map[string]int
 	if attempt > 1 {
 		attempts = make(map[string]int, len(operations))
@@ -59,7 +65,11 @@ func (h *Handler) transact(ctx context.Context, operations []record.Operation, a
 			attempts[operations[i].ID] = attempt
 		}
 	}
-	return h.store.Apply(ctx, operations, attempts, time.Now(), fold)
+	outcomes, err := h.store.Apply(ctx, operations, attempts, time.Now(), fold)
+	if err != nil {
+		fail(span, err)
+	}
+	return outcomes, err
 }
 
 // fold is record.Apply under the rules of the record's collection.
@@ -89,15 +99,22 @@ func (h *Handler) report(ctx context.Context, outcomes []record.Outcome) {
 	now := time.Now()
 	for i := range outcomes {
 		o := &outcomes[i]
-		h.o.Observer.Applied(ctx, o, now)
+		h.o.Observer.Applied(o, now)
 		if o.Late {
 			h.o.Observer.OutOfOrder(&o.Operation)
-			h.o.Logger.Warn("an operation took effect after a later one", "operation", o.Operation.ID, "collection", o.Operation.Collection)
+			h.o.Logger.LogAttrs(ctx, slog.LevelWarn, "an operation took effect after a later one", about(o)...)
 		}
 		if o.Status == record.Failed {
-			h.o.Logger.Info("an operation failed", "operation", o.Operation.ID, "tenant", o.Operation.Tenant,
-				"collection", o.Operation.Collection, "code", o.Code)
+			h.o.Logger.LogAttrs(ctx, slog.LevelInfo, "an operation failed", append(about(o), slog.String("code", string(o.Code)))...)
 		}
+	}
+}
+
+// about is what every line of the log about an outcome has.
+func about(o *record.Outcome) []slog.Attr {
+	op := &o.Operation
+	return []slog.Attr{
+		slog.String("operation", op.ID), slog.String("tenant", op.Tenant), slog.String("collection", op.Collection), telemetry.TraceID(op.Trace),
 	}
 }
 
@@ -118,7 +135,7 @@ func (h *Handler) settle(ctx context.Context, operations []record.Operation, out
 	for i := range outcomes {
 		if o := &outcomes[i]; o.Operation.Reply != "" {
 			if err := h.publisher.Publish(ctx, o.Operation.Reply, wire(o)); err != nil {
-				h.o.Logger.Debug("an outcome was not announced; the api will look it up", "operation", o.Operation.ID, "error", err)
+				h.o.Logger.LogAttrs(ctx, slog.LevelDebug, "an outcome was not announced; the api will look it up", append(about(o), slog.Any("error", err))...)
 			}
 		}
 	}

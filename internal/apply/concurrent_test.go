@@ -39,7 +39,7 @@ type observer struct {
 	outOfOrder []string
 }
 
-func (o *observer) Applied(context.Context, *record.Outcome, time.Time) {}
+func (o *observer) Applied(*record.Outcome, time.Time) {}
 func (o *observer) HandedBack(int, string)                              {}
 func (o *observer) StaleDropped(int)                                    {}
 func (o *observer) Retried(error)                                       {}

@@ -49,7 +49,7 @@ func replaceA(stamp int) record.Operation {
 
 func payloadOf(t *testing.T, operations ...record.Operation) []byte {
 	t.Helper()
-	applyTask, err := queue.ApplyTask("any", operations, nil)
+	applyTask, err := queue.ApplyTask("any", operations, record.Trace{})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -214,7 +214,7 @@ func (p *play) operation(id string, w write) record.Operation {
 // enqueue puts a stamped batch into the queue; whoever gets its 202 knows the
 // IDs of the records that it creates.
 func (p *play) enqueue(b *batch) {
-	t, err := queue.ApplyTask(record.BatchID(b.operations[0].ID), b.operations, nil)
+	t, err := queue.ApplyTask(record.BatchID(b.operations[0].ID), b.operations, record.Trace{})
 	if err == nil {
 		err = p.put(record.BatchID(b.operations[0].ID), t.Payload())
 	}

@@ -319,7 +319,7 @@ func poisoned(r *record.Record) bool { return r != nil && strings.Contains(strin
 
 // Observer: only what must not happen is noted.
 
-func (w *world) Applied(context.Context, *record.Outcome, time.Time) {}
+func (w *world) Applied(*record.Outcome, time.Time) {}
 func (w *world) HandedBack(int, string)                              {}
 func (w *world) StaleDropped(int)                                    {}
 func (w *world) Retried(error)                                       {}
@@ -366,7 +366,7 @@ func (w *world) again(op record.Operation, until time.Time, enqueued func()) {
 			if !time.Now().Before(until) {
 				return context.DeadlineExceeded
 			}
-			t, err := queue.ApplyTask(tasks.SingleID(op.ID), []record.Operation{op}, nil)
+			t, err := queue.ApplyTask(tasks.SingleID(op.ID), []record.Operation{op}, op.Trace)
 			if err != nil {
 				return err
 			}

@@ -58,6 +58,8 @@ type Config struct {
 	ShutdownDelay   time.Duration   `env:"WAYBILL_SHUTDOWN_DELAY" envDefault:"0s" doc:"How long a process that is to stop goes on serving while /readyz says that it is not ready, so that a proxy notices first. Part of the shutdown timeout."`
 	LogLevel        string          `env:"WAYBILL_LOG_LEVEL" envDefault:"info" doc:"debug, info, warn or error."`
 	LogFormat       string          `env:"WAYBILL_LOG_FORMAT" envDefault:"text" doc:"text or json."`
+	OTLPEndpoint    string          `env:"OTEL_EXPORTER_OTLP_ENDPOINT" doc:"Where traces go: an OpenTelemetry collector that takes OTLP over HTTP, such as http://collector:4318. Without it no spans are made. OpenTelemetry's other variables are read too: see docs/traces.md."`
+	ServiceName     string          `env:"OTEL_SERVICE_NAME" doc:"The process's name in traces. Default waybill-api or waybill-worker, for both in one waybill."`
 }
 
 // FromEnv reads the settings from environment, a list of NAME=value.
@@ -142,6 +144,9 @@ func (c *Config) validate() error {
 	}
 	if c.SMTPURL != "" && c.SMTPFrom == "" {
 		all = append(all, errors.New("SMTP_FROM is needed with SMTP_URL"))
+	}
+	if _, ok := address(c.OTLPEndpoint); c.OTLPEndpoint != "" && !ok {
+		all = append(all, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be http://host:port or https://host:port"))
 	}
 	all = append(all, c.validateAccess())
 	if c.ShutdownTimeout < time.Second {

@@ -54,6 +54,7 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		"WAYBILL_ADMIN_KEY=" + key, "WAYBILL_REGISTRATION=closed", "WAYBILL_TOKEN_KEYS=any:thing", "WAYBILL_TRUSTED_PROXIES=10.0.0.0/8, ::1,192.0.2.1",
 		"WAYBILL_CORS_ORIGINS=https://app.example,http://localhost:3000,https://[::1]:8443,https://xn--bcher-kva.example", "WAYBILL_RATE_READS=100/s", "WAYBILL_RATE_WRITES=5/m",
 		"WAYBILL_RATE_AUTH=7/h", "WAYBILL_RATE_LOGIN=1/s", "WAYBILL_MAX_CONNECTIONS=1000000", "WAYBILL_AUDIT_RETENTION=1h", "WAYBILL_PROMETHEUS_URL=http://p:9090",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318", "OTEL_SERVICE_NAME=writes",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -70,6 +71,7 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		RateReads:      collection.Rate{N: 100, Per: time.Second}, RateWrites: collection.Rate{N: 5, Per: time.Minute},
 		RateAuth: collection.Rate{N: 7, Per: time.Hour}, RateLogin: collection.Rate{N: 1, Per: time.Second},
 		MaxConnections: 1_000_000, AuditRetention: time.Hour, PrometheusURL: "http://p:9090",
+		OTLPEndpoint: "http://c:4318", ServiceName: "writes",
 	}
 	if d := cmp.Diff(want, got, prefixes); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -99,6 +101,7 @@ func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
 		"WAYBILL_CORS_ORIGINS=https://app.example#", "WAYBILL_CORS_ORIGINS=https://a b.example", "WAYBILL_CORS_ORIGINS=https://app.example:x", "WAYBILL_CORS_ORIGINS=ftp://app.example", "WAYBILL_CORS_ORIGINS=https://a.example,",
 		"WAYBILL_RATE_READS=100", "WAYBILL_RATE_WRITES=0/s", "WAYBILL_RATE_AUTH=-1/m", "WAYBILL_RATE_LOGIN=10/d", "WAYBILL_AUDIT_RETENTION=59m", "WAYBILL_AUDIT_RETENTION=-1h", "WAYBILL_AUDIT_RETENTION=365",
 		"WAYBILL_PROMETHEUS_URL=prometheus:9090", "WAYBILL_PROMETHEUS_URL=ftp://p", "WAYBILL_PROMETHEUS_URL=http://",
+		"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
 	} {
 		_, err := config.FromEnv([]string{bad})
 		name, _, _ := strings.Cut(bad, "=")

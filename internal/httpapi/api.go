@@ -15,6 +15,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/waybill-dev/waybill/internal/accept"
 	"github.com/waybill-dev/waybill/internal/collection"
@@ -96,7 +97,7 @@ type Waker interface {
 // Observer is told of each request, for metrics. route is a pattern, never what
 // a client made up.
 type Observer interface {
-	Request(ctx context.Context, method, route string, status int, took time.Duration)
+	Request(t record.Trace, method, route string, status int, took time.Duration)
 	Rejected(code fault.Kind)
 }
 
@@ -126,6 +127,7 @@ type Options struct {
 	MaxBody        int64          // bytes of one record's body; 256 KiB
 	Logger         *slog.Logger
 	Observer       Observer
+	Tracer         trace.Tracer // nil: no spans; traces that requests bring travel on all the same
 }
 
 // API is the public HTTP handler.
@@ -194,5 +196,5 @@ func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) { a.handler.Serv
 
 type unobserved struct{}
 
-func (unobserved) Request(context.Context, string, string, int, time.Duration) {}
-func (unobserved) Rejected(fault.Kind)                                         {}
+func (unobserved) Request(record.Trace, string, string, int, time.Duration) {}
+func (unobserved) Rejected(fault.Kind)                                      {}

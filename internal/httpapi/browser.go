@@ -71,7 +71,8 @@ func (o BrowserOptions) secure(next http.Handler) http.Handler {
 var (
 	corsMethods = []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete}
 	corsSent    = []string{
-		"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "Last-Event-ID", "Waybill-Tenant", "X-Request-Id",
+		"Authorization", "Content-Type", "Idempotency-Key", "If-Match", "If-None-Match", "Prefer", "Last-Event-ID",
+		"Traceparent", "Tracestate", "Waybill-Tenant", "X-Request-Id",
 	}
 	corsSeen = []string{
 		"ETag", "Location", "Idempotency-Replayed", "Preference-Applied", "RateLimit", "RateLimit-Policy", "Retry-After", "Waybill-Operation", "X-Request-Id",

@@ -29,7 +29,7 @@ func (a *API) bulk(c *collection.Collection, x *exchange, r *http.Request) error
 	if err != nil {
 		return err
 	}
-	b := &accept.Bulk{Tenant: x.tenant, Principal: x.who.ID, Admin: x.admin(), IdempotencyKey: headers.key}
+	b := &accept.Bulk{Tenant: x.tenant, Principal: x.who.ID, Admin: x.admin(), IdempotencyKey: headers.key, Trace: x.trace}
 	err = readBody(x, r, maxBulkBytes, func(body []byte) (err error) {
 		if headers.key != "" {
 			b.Hash = accept.Hash(r.Method, r.URL.Path, "", body)
@@ -50,6 +50,7 @@ func (a *API) bulk(c *collection.Collection, x *exchange, r *http.Request) error
 	if replayed {
 		x.Header().Set("Idempotency-Replayed", "true")
 	}
+	x.operation = b.Operations[0].ID // the first of many
 	views := make([]operationView, len(b.Operations))
 	keys := make([]record.OperationKey, len(b.Operations))
 	for i := range b.Operations {

@@ -106,11 +106,11 @@ func TestOps_Metrics(t *testing.T) {
 	t.Parallel()
 	s, m := operators(t, time.Second)
 	op := record.Operation{ID: record.NewID(time.Now().UnixMicro(), 1, 0), Key: record.Key{Collection: "messages"}, Action: record.Create}
-	m.Request(t.Context(), http.MethodPost, "/api/messages", 202, time.Millisecond)
+	m.Request(record.Trace{}, http.MethodPost, "/api/messages", 202, time.Millisecond)
 	m.Rejected(fault.InvalidJSON)
 	m.Accepted(&op)
 	m.BatchEnqueued(3)
-	m.Applied(t.Context(), &record.Outcome{Operation: op, Status: record.Done}, time.Now())
+	m.Applied(&record.Outcome{Operation: op, Status: record.Done}, time.Now())
 	m.HandedBack(1, "x")
 	m.Retried(errors.New("x"))
 	text := string(s.get("/metrics").want(200).body)
@@ -142,7 +142,7 @@ func TestOps_MetricsAreBounded(t *testing.T) {
 	api.get("/api/made-up-collection")
 	api.get("/api/messages/made-up-id")
 	api.send("MADEUP", "/api/messages", nil)
-	m.Request(t.Context(), "MADEUP", "unmatched", 405, 0)
+	m.Request(record.Trace{}, "MADEUP", "unmatched", 405, 0)
 	if text := string(s.get("/metrics").body); strings.Contains(text, "MADEUP") {
 		t.Error("a client's method is a label")
 	}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"encoding/json"
 	"errors"
+	"log/slog"
 	"math"
 	"net/http"
 	"strconv"
@@ -79,7 +80,8 @@ func (a *API) fail(x *exchange, r *http.Request, err error) {
 		x.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
 	}
 	if status >= 500 {
-		a.o.Logger.Error("request failed", "request_id", x.requestID, "method", r.Method, "route", x.route, "status", status, "code", f.Kind, "error", err)
+		a.o.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed", append(x.about(), slog.String("method", knownMethod(r.Method)),
+			slog.Int("status", status), slog.String("code", string(f.Kind)), slog.Any("error", err))...)
 	}
 	x.code = f.Kind
 	writeProblem(x, &p)

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"log/slog"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -12,10 +13,13 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/waybill-dev/waybill/internal/collection"
 	"github.com/waybill-dev/waybill/internal/fault"
 	"github.com/waybill-dev/waybill/internal/principal"
+	"github.com/waybill-dev/waybill/internal/record"
+	"github.com/waybill-dev/waybill/internal/telemetry"
 )
 
 // handler answers a request, or returns the fault that it ends with.
@@ -38,8 +42,10 @@ type exchange struct {
 	code      fault.Kind
 	query     url.Values // checked against what the route declares
 	who       *principal.Principal
-	tenant    string     // whose data the request is about: theirs, or the one that they name
-	address   netip.Addr // the client's
+	tenant    string       // whose data the request is about: theirs, or the one that they name
+	address   netip.Addr   // the client's
+	trace     record.Trace // of the request's span; without spans, the client's own
+	operation string       // ID of what was accepted
 }
 
 // WriteHeader implements http.ResponseWriter.
@@ -105,23 +111,25 @@ func (a *API) serve(method, path string, allowed []string, n access, h handler) 
 func (a *API) plain(route string, h handler) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
-		x := &exchange{ResponseWriter: w, route: route, requestID: requestID(r)}
+		x := &exchange{ResponseWriter: w, route: route, requestID: requestID(r), trace: telemetry.TraceFrom(r.Header)}
 		w.Header().Set("X-Request-Id", x.requestID)
 		w.Header().Set("X-Content-Type-Options", "nosniff")
+		if a.o.Tracer != nil {
+			var span trace.Span
+			r, span = a.startSpan(x, r)
+			defer endSpan(x, span)
+		}
 		defer func() {
 			if p := recover(); p != nil {
 				if p == http.ErrAbortHandler { //nolint:errorlint // a panic value: net/http compares it so
 					panic(p)
 				}
-				a.o.Logger.Error("panic", "request_id", x.requestID, "route", route, "panic", p, "stack", string(debug.Stack()))
+				a.o.Logger.LogAttrs(r.Context(), slog.LevelError, "panic", append(x.about(), slog.Any("panic", p), slog.String("stack", string(debug.Stack())))...)
 				if x.status == 0 {
 					a.fail(x, r, fault.New(fault.Internal, "panic"))
 				}
 			}
-			a.o.Observer.Request(r.Context(), r.Method, route, x.status, time.Since(start))
-			if x.code != "" {
-				a.o.Observer.Rejected(x.code)
-			}
+			a.observe(x, r, time.Since(start))
 		}()
 		if err := h(x, r); err != nil {
 			a.fail(x, r, err)

@@ -269,7 +269,7 @@ type observer struct {
 	rejected []fault.Kind
 }
 
-func (o *observer) Request(_ context.Context, _, _ string, status int, _ time.Duration) {
+func (o *observer) Request(_ record.Trace, _, _ string, status int, _ time.Duration) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.statuses = append(o.statuses, status)

@@ -69,6 +69,7 @@ func (a *API) testSubscription(x *exchange, r *http.Request) error {
 		return fmt.Errorf("encode the event: %w", err)
 	}
 	e := subscription.Notice(key.Tenant, newID(), subscription.TypeTest, now(), data)
+	e.Trace = x.trace
 	d, err := a.o.Subscriptions.Announce(r.Context(), &e, key)
 	if err != nil {
 		return err

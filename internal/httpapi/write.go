@@ -121,7 +121,7 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 	w := &accept.Write{
 		Operation: record.Operation{
 			Key: record.Key{Tenant: x.tenant, Collection: c.Name, ID: id}, Action: action,
-			IfMatch: headers.match, IfNoneMatch: headers.noneOf, Principal: x.who.ID, Admin: x.admin(),
+			IfMatch: headers.match, IfNoneMatch: headers.noneOf, Principal: x.who.ID, Admin: x.admin(), Trace: x.trace,
 		},
 		IdempotencyKey: headers.key, Wait: headers.wait > 0,
 	}
@@ -146,6 +146,7 @@ func (a *API) write(x *exchange, r *http.Request, c *collection.Collection, acti
 	if err != nil {
 		return err
 	}
+	x.operation = accepted.ID
 	if accepted.Replayed {
 		x.Header().Set("Idempotency-Replayed", "true")
 	}

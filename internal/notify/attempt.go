@@ -4,23 +4,28 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
 
+	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/subscription"
+	"github.com/waybill-dev/waybill/internal/telemetry"
 )
 
 // attempt makes one attempt at a delivery, and records how it ended. The sender
 // and the settings are those of when it was begun.
 func (s *session) attempt(settings *subscription.Subscription, sender Sender, d *store.Due) {
 	begun := time.Now()
+	span, traced := s.startSpan(d, settings.Channel)
 	result := s.send(sender, &Message{
-		Event:        subscription.Event{Tenant: d.Tenant, ID: d.Event, Type: d.Type, Body: d.Body},
+		Event:        subscription.Event{Tenant: d.Tenant, ID: d.Event, Type: d.Type, Body: d.Body, Trace: traced},
 		Subscription: s.key, Name: settings.Name, Delivery: d.ID, Attempt: d.Attempts + 1, Progress: d.Progress,
 	})
 	took := time.Since(begun)
+	endSpan(span, &result)
 	s.slots.give()
 	if s.sends.Err() != nil { // cut off: nobody knows what became of it
 		s.ended(d.ID, true)
@@ -39,7 +44,7 @@ func (s *session) attempt(settings *subscription.Subscription, sender Sender, d 
 		},
 		failing: failing,
 	})
-	s.announce(settings, d, &result, status, took)
+	s.announce(settings, d, &result, status, took, traced)
 	if status == subscription.Pending {
 		s.setAlarm(s.sends, s.key, delay)
 	}
@@ -56,7 +61,8 @@ func (s *session) send(sender Sender, m *Message) (r Result) {
 	defer cancel()
 	defer func() {
 		if p := recover(); p != nil {
-			s.o.Logger.Error("a channel panicked", "delivery", m.Delivery, "panic", fmt.Sprint(p))
+			s.o.Logger.LogAttrs(ctx, slog.LevelError, "a channel panicked", slog.String("delivery", m.Delivery), slog.String("subscription", s.key.ID),
+				slog.String("tenant", s.key.Tenant), slog.String("panic", fmt.Sprint(p)), telemetry.TraceID(m.Event.Trace))
 			r = Result{Error: "the attempt failed on our side; the log has it"}
 		}
 	}()
@@ -105,18 +111,26 @@ func (s *session) ended(id string, cut bool) {
 }
 
 // announce tells the log and the metrics.
-func (s *session) announce(settings *subscription.Subscription, d *store.Due, r *Result, status subscription.Status, took time.Duration) {
+func (s *session) announce(settings *subscription.Subscription, d *store.Due, r *Result, status subscription.Status, took time.Duration, t record.Trace) {
 	outcome := string(status)
 	switch status {
 	case subscription.Pending:
 		outcome = "retried"
-		s.o.Logger.Debug("an attempt failed", "delivery", d.ID, "subscription", s.key.ID, "event", d.Event, "error", r.Error)
+		s.o.Logger.LogAttrs(s.sends, slog.LevelDebug, "an attempt failed", about(d, r, t)...)
 	case subscription.Dead:
-		s.o.Logger.Warn("a delivery is dead", "delivery", d.ID, "subscription", s.key.ID, "event", d.Event, "tenant", d.Tenant, "error", r.Error)
+		s.o.Logger.LogAttrs(s.sends, slog.LevelWarn, "a delivery is dead", about(d, r, t)...)
 	case subscription.Delivered:
-		s.o.Observer.Delivered(time.Since(d.CreatedAt))
+		s.o.Observer.Delivered(t, time.Since(d.CreatedAt))
 	}
-	s.o.Observer.Attempted(settings.Channel, outcome, took)
+	s.o.Observer.Attempted(t, settings.Channel, outcome, took)
+}
+
+// about is what a line of the log about an attempt that failed has.
+func about(d *store.Due, r *Result, t record.Trace) []slog.Attr {
+	return []slog.Attr{
+		slog.String("delivery", d.ID), slog.String("subscription", d.Subscription), slog.String("event", d.Event), slog.String("tenant", d.Tenant),
+		slog.String("error", r.Error), telemetry.TraceID(t),
+	}
 }
 
 // disable disables the subscription, and tells who wants to know.
@@ -130,7 +144,7 @@ func (s *session) disable(reason string) {
 	}()
 	told, err := s.store.Disable(s.sends, s.key, reason, s.o.Now().UTC().Truncate(time.Microsecond), DisabledNotice)
 	if err != nil { // the next failed attempt tries again
-		s.o.Logger.Error("a subscription could not be disabled", "subscription", s.key.ID, "error", err)
+		s.o.Logger.Error("a subscription could not be disabled", "subscription", s.key.ID, "tenant", s.key.Tenant, "error", err)
 		return
 	}
 	s.o.Observer.Disabled(reason)

@@ -9,7 +9,9 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/hibiken/asynq"
+	"go.opentelemetry.io/otel/trace"
 
+	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/store"
 	"github.com/waybill-dev/waybill/internal/subscription"
 	"github.com/waybill-dev/waybill/tasks"
@@ -40,8 +42,8 @@ type Alarm interface {
 
 // Observer is told what happens, for metrics. Its methods must not block.
 type Observer interface {
-	Attempted(c subscription.Channel, outcome string, took time.Duration) // outcome: delivered, retried, dead
-	Delivered(after time.Duration)                                        // since the write was stored
+	Attempted(t record.Trace, c subscription.Channel, outcome string, took time.Duration) // outcome: delivered, retried, dead
+	Delivered(t record.Trace, after time.Duration)                                        // since the write was stored
 	Disabled(reason string)
 	Swept(subscriptions int)
 }
@@ -53,8 +55,9 @@ type Options struct {
 	SweepEvery  time.Duration   // 2 s
 	Logger      *slog.Logger
 	Observer    Observer
-	Down        func(error) // told when the store cannot be reached
-	Ready       func() bool // whether the store can be reached, as far as is known
+	Tracer      trace.Tracer // nil: no spans; events' traces travel on all the same
+	Down        func(error)  // told when the store cannot be reached
+	Ready       func() bool  // whether the store can be reached, as far as is known
 	Now         func() time.Time
 }
 
@@ -307,13 +310,13 @@ func (d *Dispatcher) setAlarm(ctx context.Context, key subscription.Key, delay t
 		time.AfterFunc(time.Until(at), func() { d.Poke(key) })
 	}
 	if err := d.alarm.WakeAt(ctx, key, at); err != nil {
-		d.o.Logger.Debug("no alarm was set; the sweeper will find the delivery", "subscription", key.ID, "error", err)
+		d.o.Logger.Debug("no alarm was set; the sweeper will find the delivery", "subscription", key.ID, "tenant", key.Tenant, "error", err)
 	}
 }
 
 type unobserved struct{}
 
-func (unobserved) Attempted(subscription.Channel, string, time.Duration) {}
-func (unobserved) Delivered(time.Duration)                               {}
-func (unobserved) Disabled(string)                                       {}
-func (unobserved) Swept(int)                                             {}
+func (unobserved) Attempted(record.Trace, subscription.Channel, string, time.Duration) {}
+func (unobserved) Delivered(record.Trace, time.Duration)                               {}
+func (unobserved) Disabled(string)                                                     {}
+func (unobserved) Swept(int)                                                           {}

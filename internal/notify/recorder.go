@@ -87,7 +87,8 @@ func (r *recorder) storeAll(ctx context.Context, batch []*entry) {
 		}
 		if _, detail, refused := store.Refused(err); refused {
 			if len(batch) == 1 {
-				r.log.Error("an attempt cannot be recorded, the delivery will be tried again", "delivery", tried[0].Delivery.ID, "error", detail)
+				r.log.Error("an attempt cannot be recorded, the delivery will be tried again", "delivery", tried[0].Delivery.ID,
+					"tenant", tried[0].Delivery.Tenant, "error", detail)
 				return
 			}
 			for i := range batch {

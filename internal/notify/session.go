@@ -113,7 +113,7 @@ func (s *session) run() {
 		default:
 			s.o.Down(err)
 			if pause == retryFirst {
-				s.o.Logger.Warn("deliveries are interrupted; they go on when the database is there", "subscription", s.key.ID, "error", err)
+				s.o.Logger.Warn("deliveries are interrupted; they go on when the database is there", "subscription", s.key.ID, "tenant", s.key.Tenant, "error", err)
 			}
 			s.sleep(pause)
 			pause = min(2*pause, retryLast)
@@ -136,7 +136,7 @@ func (s *session) deliver(ctx context.Context) error {
 		case s.halted():
 			return nil // Stop abandons the lease
 		case !s.valid():
-			s.o.Logger.Warn("lost the lease on a subscription", "subscription", s.key.ID)
+			s.o.Logger.Warn("lost the lease on a subscription", "subscription", s.key.ID, "tenant", s.key.Tenant)
 			return nil
 		}
 		if err := s.look(ctx); err != nil {
@@ -170,7 +170,7 @@ func (s *session) acquire(ctx context.Context) (bool, error) {
 		return false, err
 	case d.Owner != s.id:
 		if err := s.alarm.Tell(ctx, d.Owner, s.key); err != nil {
-			s.o.Logger.Debug("the worker that delivers was not told; it looks by itself", "subscription", s.key.ID, "error", err)
+			s.o.Logger.Debug("the worker that delivers was not told; it looks by itself", "subscription", s.key.ID, "tenant", s.key.Tenant, "error", err)
 		}
 		return false, nil
 	}

@@ -22,7 +22,7 @@ func (b *bundle) batch(c *Client, at time.Time, n int) {
 		id := record.NewID(at.UnixMicro(), 7, i)
 		operations[i] = record.Operation{ID: id, Key: record.Key{Tenant: "default", Collection: "messages", ID: id}, Action: record.Create, Body: []byte(`{}`)}
 	}
-	task, err := ApplyTask(operations[0].ID, operations, nil)
+	task, err := ApplyTask(operations[0].ID, operations, record.Trace{})
 	if err != nil {
 		b.t.Fatal(err)
 	}

@@ -82,7 +82,7 @@ func collections(t testing.TB) *collection.Set {
 // enqueue puts the operations into the queue as a batch, and returns its ID.
 func (b *bundle) enqueue(t testing.TB, operations ...record.Operation) string {
 	t.Helper()
-	task, err := queue.ApplyTask(operations[0].ID, operations, nil)
+	task, err := queue.ApplyTask(operations[0].ID, operations, record.Trace{})
 	if err != nil {
 		t.Fatal(err)
 	}

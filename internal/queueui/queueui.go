@@ -125,7 +125,7 @@ func (h *Handler) ask(header http.Header, r *http.Request) (*answer, error) {
 	}
 	if changes(r) {
 		actor := principal.ActorOf(r.Context())
-		h.o.Logger.Info("a queue was changed by hand", "method", r.Method, "path", r.URL.Path, "principal", actor.Principal, "key", actor.Key)
+		h.o.Logger.Info("a queue was changed by hand", "request_id", actor.RequestID, "method", r.Method, "path", r.URL.Path, "principal", actor.Principal, "key", actor.Key)
 	}
 	return a, nil
 }

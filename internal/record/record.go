@@ -55,6 +55,7 @@ type Operation struct {
 	Principal   string // who wrote it; "" for anonymous
 	Admin       bool   // it may touch what is others'
 	Reply       string // where the outcome is announced (Prefer: wait); "" for nowhere
+	Trace       Trace  // what it is caused by
 }
 
 // Record is a stored JSON object. Data is the object alone, without id,

@@ -103,6 +103,8 @@ func (s *Store) insertEvents(ctx context.Context, tx *sql.Tx, events []subscript
 		pluck(events, "type", "text", func(e *subscription.Event) string { return e.Type }),
 		pluck(events, "owner", "text", func(e *subscription.Event) string { return e.Owner }),
 		pluck(events, "body", "text", func(e *subscription.Event) string { return string(e.Body) }),
+		pluck(events, "traceparent", "text", func(e *subscription.Event) string { return e.Trace.Parent }),
+		pluck(events, "tracestate", "text", func(e *subscription.Event) string { return e.Trace.State }),
 	}
 	if _, err := s.dialect.exec(ctx, tx, input, insertInto("events", input)); err != nil || len(deliveries) == 0 {
 		return err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/internal/subscription"
 )
 
@@ -113,7 +114,8 @@ func (s *Store) Release(ctx context.Context, key subscription.Key, owner string,
 // Due is a delivery whose time has come, and the event.
 type Due struct {
 	subscription.Delivery
-	Body []byte
+	Body  []byte
+	Trace record.Trace // the event's
 }
 
 // DueFor returns at most limit deliveries of a subscription that are due, the
@@ -134,7 +136,7 @@ func (s *Store) DueFor(ctx context.Context, key subscription.Key, limit int, exc
 		pluck(ids, "tenant", "text", func(*string) string { return key.Tenant }),
 		pluck(ids, "id", "uuid", func(id *string) string { return *id }),
 	}
-	statement := selectDeliveries + ", events.body FROM v JOIN deliveries ON deliveries.tenant = v.tenant AND deliveries.id = v.id" +
+	statement := selectDeliveries + ", events.body, events.traceparent, events.tracestate FROM v JOIN deliveries ON deliveries.tenant = v.tenant AND deliveries.id = v.id" +
 		" JOIN events ON events.tenant = deliveries.tenant AND events.id = deliveries.event WHERE " + stillPending
 	place := make(map[string]int, len(ids))
 	for i, id := range ids {
@@ -144,7 +146,7 @@ func (s *Store) DueFor(ctx context.Context, key subscription.Key, limit int, exc
 	err = s.dialect.query(ctx, s.reads, input, statement, func(rows *sql.Rows) error {
 		var d Due
 		var err error
-		d.Delivery, err = scanDelivery(rows, &d.Body)
+		d.Delivery, err = scanDelivery(rows, &d.Body, &d.Trace.Parent, &d.Trace.State)
 		found = append(found, d)
 		return err
 	})

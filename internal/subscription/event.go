@@ -27,10 +27,11 @@ const (
 // webhook receives: byte for byte the same at each attempt.
 type Event struct {
 	Tenant string
-	ID     string // UUIDv7; a stored operation's event has the operation's
-	Type   string // collection.created, …
-	Owner  string // the record's; "" for anonymous
-	Body   []byte // JSON object
+	ID     string       // UUIDv7; a stored operation's event has the operation's
+	Type   string       // collection.created, …
+	Owner  string       // the record's; "" for anonymous
+	Body   []byte       // JSON object
+	Trace  record.Trace // what it is caused by
 }
 
 // TypeOf returns the type of the event that an outcome makes.
@@ -60,7 +61,7 @@ func ownerOf(o *record.Outcome) string {
 // whoever renders it again gets the same bytes.
 func EventOf(o *record.Outcome) Event {
 	op := &o.Operation
-	e := Event{Tenant: op.Tenant, ID: op.ID, Type: TypeOf(o), Owner: ownerOf(o)}
+	e := Event{Tenant: op.Tenant, ID: op.ID, Type: TypeOf(o), Owner: ownerOf(o), Trace: op.Trace}
 	data := record.AppendSubmitted(nil, op)
 	if o.Record != nil {
 		data = o.Record.AppendJSON(nil)

@@ -18,7 +18,6 @@ import (
 type Metrics struct {
 	registry    *prometheus.Registry
 	collections map[string]bool
-	traceID     TraceID
 
 	requests      *prometheus.CounterVec
 	duration      *prometheus.HistogramVec

@@ -131,14 +131,8 @@ func TestMetrics_LooksAreKeptForSomeSeconds(t *testing.T) {
 func TestMetrics_ExemplarsNameTheTrace(t *testing.T) {
 	t.Parallel()
 	m := telemetry.NewMetrics("test", "messages")
-	type key struct{}
-	m.Exemplars(func(ctx context.Context) string {
-		id, _ := ctx.Value(key{}).(string)
-		return id
-	})
-	traced := context.WithValue(t.Context(), key{}, "4bf92f3577b34da6a3ce929d0e0e4736")
-	m.Request(traced, http.MethodPost, "/api/messages", 202, time.Millisecond)
-	m.Request(t.Context(), http.MethodGet, "/api/messages", 200, time.Millisecond)
+	m.Request(record.Trace{Parent: "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"}, http.MethodPost, "/api/messages", 202, time.Millisecond)
+	m.Request(record.Trace{}, http.MethodGet, "/api/messages", 200, time.Millisecond)
 	const openMetrics = "application/openmetrics-text; version=1.0.0"
 	text := scrape(t, m, openMetrics)
 	if n := strings.Count(text, `# {trace_id="4bf92f3577b34da6a3ce929d0e0e4736"} 0.001`); n != 1 {
@@ -155,7 +149,7 @@ func TestMetrics_UnknownCollectionsAreOneLabel(t *testing.T) {
 	for _, collection := range []string{"messages", "removed", "other"} {
 		op := record.Operation{ID: record.NewID(time.Now().UnixMicro(), 1, 0), Key: record.Key{Tenant: "acme", Collection: collection}, Action: record.Patch}
 		m.Accepted(&op)
-		m.Applied(t.Context(), &record.Outcome{Operation: op, Status: record.Done}, time.Now())
+		m.Applied(&record.Outcome{Operation: op, Status: record.Done}, time.Now())
 	}
 	text := scrape(t, m, "")
 	wants(t, text,

@@ -1,7 +1,6 @@
 package telemetry
 
 import (
-	"context"
 	"net/http"
 	"strconv"
 	"time"
@@ -19,14 +18,14 @@ func (m *Metrics) WriteRoute(method, pattern string) {
 }
 
 // Request implements httpapi.Observer.
-func (m *Metrics) Request(ctx context.Context, method, route string, status int, took time.Duration) {
+func (m *Metrics) Request(t record.Trace, method, route string, status int, took time.Duration) {
 	switch method {
 	case http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions:
 	default:
 		method = "other" // a client can make up any number of methods
 	}
 	m.requests.WithLabelValues(method, route, strconv.Itoa(status)).Inc()
-	m.observe(ctx, m.duration.WithLabelValues(method, route), took)
+	observe(m.duration.WithLabelValues(method, route), took.Seconds(), t)
 }
 
 // Rejected implements httpapi.Observer.
@@ -41,13 +40,13 @@ func (m *Metrics) Accepted(op *record.Operation) {
 }
 
 // Applied implements apply.Observer.
-func (m *Metrics) Applied(ctx context.Context, o *record.Outcome, storedAt time.Time) {
+func (m *Metrics) Applied(o *record.Outcome, storedAt time.Time) {
 	outcome := string(o.Status)
 	if o.Status == record.Failed {
 		outcome = string(o.Code)
 	}
 	m.applied.WithLabelValues(m.collection(o.Operation.Collection), string(o.Operation.Action), outcome).Inc()
-	m.observe(ctx, m.acceptToStore, max(0, storedAt.Sub(record.AcceptedAt(o.Operation.ID))))
+	observe(m.acceptToStore, max(0, storedAt.Sub(record.AcceptedAt(o.Operation.ID)).Seconds()), o.Operation.Trace)
 }
 
 // collection is the label of a collection: a batch may come from a process with
@@ -77,13 +76,15 @@ func (m *Metrics) Retried(err error) { m.retried.WithLabelValues(string(fault.Ki
 func (m *Metrics) Recovered(tasks int) { m.recovered.Add(float64(tasks)) }
 
 // Attempted implements notify.Observer.
-func (m *Metrics) Attempted(c subscription.Channel, outcome string, took time.Duration) {
+func (m *Metrics) Attempted(t record.Trace, c subscription.Channel, outcome string, took time.Duration) {
 	m.deliveries.WithLabelValues(string(c), outcome).Inc()
-	m.attempt.WithLabelValues(string(c)).Observe(took.Seconds())
+	observe(m.attempt.WithLabelValues(string(c)), took.Seconds(), t)
 }
 
 // Delivered implements notify.Observer.
-func (m *Metrics) Delivered(after time.Duration) { m.storeToDelivery.Observe(max(0, after.Seconds())) }
+func (m *Metrics) Delivered(t record.Trace, after time.Duration) {
+	observe(m.storeToDelivery, max(0, after.Seconds()), t)
+}
 
 // Disabled implements notify.Observer.
 func (m *Metrics) Disabled(reason string) { m.disabled.WithLabelValues(reason).Inc() }

@@ -12,6 +12,7 @@ import (
 
 	"github.com/waybill-dev/waybill/internal/notify"
 	"github.com/waybill-dev/waybill/internal/notify/outbound"
+	"github.com/waybill-dev/waybill/internal/record"
 )
 
 const errPlain = outbound.Sentence("plain HTTP is not allowed")
@@ -102,5 +103,18 @@ func (s *sender) headerOf(m *notify.Message) http.Header {
 	h["Webhook-Id"] = values[0:1:1]
 	h["Webhook-Timestamp"] = values[1:2:2]
 	h["Webhook-Signature"] = values[2:3:3]
+	if t := m.Event.Trace; t.Parent != "" {
+		setTrace(h, t)
+	}
 	return h
+}
+
+// setTrace says which trace the request is part of. That is the event's to say,
+// also where a subscription has headers of these names.
+func setTrace(h http.Header, t record.Trace) {
+	h["Traceparent"] = []string{t.Parent}
+	delete(h, "Tracestate")
+	if t.State != "" {
+		h["Tracestate"] = []string{t.State}
+	}
 }
