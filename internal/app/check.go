@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/waybill-dev/waybill/internal/collection"
@@ -150,12 +151,9 @@ func newLines(errs ...error) (l lines) {
 }
 
 func (l *lines) add(line string) {
-	for _, known := range *l {
-		if known == line {
-			return
-		}
+	if !slices.Contains(*l, line) {
+		*l = append(*l, line)
 	}
-	*l = append(*l, line)
 }
 
 func (l *lines) addErr(err error) {
@@ -174,7 +172,7 @@ type warner struct{ to *lines }
 func (w warner) Enabled(_ context.Context, l slog.Level) bool { return l >= slog.LevelWarn }
 
 // Handle implements slog.Handler.
-func (w warner) Handle(_ context.Context, r slog.Record) error { //nolint:gocritic // slog's signature
+func (w warner) Handle(_ context.Context, r slog.Record) error {
 	line := r.Message
 	r.Attrs(func(a slog.Attr) bool {
 		line += fmt.Sprintf(" (%s %v)", a.Key, a.Value)
