@@ -16,6 +16,8 @@ mkdir "$to"
 redis() {
   if [ "$compose" ]; then
     docker compose exec -T redis sh -c 'REDISCLI_AUTH=$(cat /run/secrets/redis_password) exec redis-cli "$@"' sh -e "$@" </dev/null
+  elif [ "${REDIS_URL#unix://}" != "$REDIS_URL" ]; then
+    redis-cli -s "${REDIS_URL#unix://}" -e "$@"
   else
     redis-cli -u "$REDIS_URL" --no-auth-warning -e "$@"
   fi
