@@ -46,10 +46,10 @@ dump_database() {
 percentage=$(redis CONFIG GET auto-aof-rewrite-percentage | tail -n 1)
 trap 'redis CONFIG SET auto-aof-rewrite-percentage "$percentage" >/dev/null' EXIT
 redis CONFIG SET auto-aof-rewrite-percentage 0 >/dev/null
-until redis INFO persistence | tr -d '\r' | grep -qx aof_rewrite_in_progress:0; do sleep 0.2; done
+until redis INFO persistence | tr -d '\r' | grep -x aof_rewrite_in_progress:0 >/dev/null; do sleep 0.2; done
 
 # It grows while tar reads it, which tar calls a failure (1); what was there when
 # tar came is in the copy.
 copy_log >"$to/redis.tar" || [ $? -eq 1 ]
-tar -tf "$to/redis.tar" | grep -q 'appendonlydir/.*\.manifest$'
+tar -tf "$to/redis.tar" | grep 'appendonlydir/.*\.manifest$' >/dev/null # not -q: it would cut tar off
 dump_database
