@@ -26,10 +26,12 @@ func main() {
 const usage = `Usage: waybill <command>
 
 Commands:
-  up        everything in one process, with nothing installed
-  keys      make, list and revoke API keys
-  users     make, list and change users
-  version   print the version
+  up            everything in one process, with nothing installed
+  keys          make, list and revoke API keys
+  users         make, list and change users
+  config check  say what is wrong with the settings and waybill.yaml, or what would be used
+  healthcheck   ask the process beside this one whether it is ready (-live: whether it lives)
+  version       print the version
 
 `
 
@@ -37,6 +39,12 @@ Commands:
 func run(ctx context.Context, args, environment []string, in io.Reader, out, errOut io.Writer) int {
 	if len(args) > 0 && (args[0] == "keys" || args[0] == "users") {
 		return manage(ctx, args, environment, in, out, errOut)
+	}
+	if len(args) > 0 && args[0] == "config" {
+		return checkConfig(args[1:], environment, out, errOut)
+	}
+	if len(args) > 0 && args[0] == "healthcheck" {
+		return healthcheck(ctx, args[1:], environment, errOut)
 	}
 	if len(args) != 1 {
 		fmt.Fprint(errOut, usage, "Settings (environment):\n", config.Usage())
@@ -46,7 +54,7 @@ func run(ctx context.Context, args, environment []string, in io.Reader, out, err
 	case "up":
 		return app.Report(errOut, "waybill up", func() error { return up(ctx, environment, out, errOut) })
 	case "version", "-version", "--version":
-		fmt.Fprintln(out, app.Version())
+		fmt.Fprintln(out, app.VersionLine())
 		return 0
 	case "help", "-h", "-help", "--help":
 		fmt.Fprint(out, usage, "Settings (environment):\n", config.Usage())

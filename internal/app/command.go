@@ -25,7 +25,7 @@ func Main(ctx context.Context, name string, roles Roles, args, environment []str
 		return 2
 	}
 	if *showVersion {
-		fmt.Fprintln(out, Version())
+		fmt.Fprintln(out, VersionLine())
 		return 0
 	}
 	if flags.NArg() > 0 {
@@ -51,8 +51,16 @@ func Settings(environment []string, errOut io.Writer) (config.Config, *slog.Logg
 	if err != nil {
 		return c, nil, err
 	}
-	log, err := telemetry.NewLogger(errOut, c.LogLevel, c.LogFormat)
+	log, err := newLogger(c, errOut)
 	return c, log, err
+}
+
+func newLogger(c config.Config, errOut io.Writer) (*slog.Logger, error) {
+	log, err := telemetry.NewLogger(errOut, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return nil, fmt.Errorf("WAYBILL_LOG_LEVEL and WAYBILL_LOG_FORMAT: %w", err)
+	}
+	return log, nil
 }
 
 // Report runs what a command does, tells its error, and returns the exit status.

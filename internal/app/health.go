@@ -16,15 +16,22 @@ import (
 // checkTimeout bounds each check of /readyz.
 const checkTimeout = 2 * time.Second
 
+// Where operators are answered unless the settings say otherwise: of a worker
+// elsewhere, so that both can run on one machine.
+const (
+	apiOps    = "127.0.0.1:8081"
+	workerOps = "127.0.0.1:8082"
+)
+
 // opsAddress is where operators are answered.
 func (a *App) opsAddress() string {
 	switch {
 	case a.config.OpsListen != "":
 		return a.config.OpsListen
 	case a.roles.API:
-		return "127.0.0.1:8081"
+		return apiOps
 	}
-	return "127.0.0.1:8082"
+	return workerOps
 }
 
 // startOps serves operators.

@@ -93,3 +93,9 @@ func isOrigin(text string) bool {
 // hostName is what stands for a host in an origin: names that are not ASCII are
 // there in Punycode.
 var hostName = regexp.MustCompile(`^[a-z0-9_-]+(\.[a-z0-9_-]+)*$`)
+
+// isListener says whether text is an address to listen at; "" is the default one.
+func isListener(text string) bool {
+	_, port, err := net.SplitHostPort(text)
+	return text == "" || err == nil && port != ""
+}

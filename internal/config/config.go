@@ -62,22 +62,20 @@ type Config struct {
 	ServiceName     string          `env:"OTEL_SERVICE_NAME" doc:"The process's name in traces. Default waybill-api or waybill-worker, for both in one waybill."`
 }
 
-// FromEnv reads the settings from environment, a list of NAME=value.
+// FromEnv reads the settings from environment, a list of NAME=value. Beside an
+// error, which has a line for each mistake, it returns what it understood.
 func FromEnv(environment []string) (Config, error) {
-	vars := map[string]string{}
-	for _, entry := range environment {
-		if name, value, ok := strings.Cut(entry, "="); ok {
-			vars[name] = value
-		}
+	vars := variables(environment)
+	var c Config
+	err := readSecretFiles(vars)
+	if parseErr := env.ParseWithOptions(&c, env.Options{Environment: vars}); parseErr != nil {
+		// What could not be read has no value yet that could be judged.
+		return c, fmt.Errorf("settings: %w", errors.Join(err, named(parseErr)))
 	}
-	if err := readSecretFiles(vars); err != nil {
-		return Config{}, err
+	if err = errors.Join(err, c.validate()); err != nil {
+		return c, fmt.Errorf("settings: %w", err)
 	}
-	c, err := env.ParseAsWithOptions[Config](env.Options{Environment: vars})
-	if err != nil {
-		return Config{}, fmt.Errorf("settings: %w", named(err))
-	}
-	return c, c.validate()
+	return c, nil
 }
 
 // named makes errors of env name the variable instead of the field.
@@ -149,6 +147,11 @@ func (c *Config) validate() error {
 		all = append(all, errors.New("OTEL_EXPORTER_OTLP_ENDPOINT must be http://host:port or https://host:port"))
 	}
 	all = append(all, c.validateAccess())
+	for name, value := range map[string]string{"WAYBILL_LISTEN": c.Listen, "WAYBILL_OPS_LISTEN": c.OpsListen} {
+		if !isListener(value) {
+			all = append(all, fmt.Errorf("%s must be host:port or :port", name))
+		}
+	}
 	if c.ShutdownTimeout < time.Second {
 		all = append(all, errors.New("WAYBILL_SHUTDOWN_TIMEOUT must be at least 1s"))
 	}
@@ -160,6 +163,7 @@ func (c *Config) validate() error {
 
 // readSecretFiles sets NAME from the file that NAME_FILE names, for all secrets.
 func readSecretFiles(vars map[string]string) error {
+	var all []error
 	for field := range reflect.TypeFor[Config]().Fields() {
 		name := field.Tag.Get("env")
 		file := vars[name+"_FILE"]
@@ -167,15 +171,17 @@ func readSecretFiles(vars map[string]string) error {
 			continue
 		}
 		if vars[name] != "" {
-			return fmt.Errorf("settings: %s and %s_FILE are both set", name, name)
+			all = append(all, fmt.Errorf("%s and %s_FILE are both set", name, name))
+			continue
 		}
 		value, err := os.ReadFile(file)
 		if err != nil {
-			return fmt.Errorf("settings: %s_FILE: %w", name, err)
+			all = append(all, fmt.Errorf("%s_FILE: %w", name, err))
+			continue
 		}
 		vars[name] = strings.TrimSpace(string(value))
 	}
-	return nil
+	return errors.Join(all...)
 }
 
 // defaultFile is looked for where WAYBILL_CONFIG names none.
@@ -192,21 +198,4 @@ func (c *Config) Collections() (*collection.Set, error) {
 		return collection.Default(), nil
 	}
 	return set, err
-}
-
-// Usage returns a line for each setting, for a command's help.
-func Usage() string {
-	var b strings.Builder
-	for field := range reflect.TypeFor[Config]().Fields() {
-		name := field.Tag.Get("env")
-		if field.Tag.Get("secret") != "" {
-			name += "[_FILE]"
-		}
-		fmt.Fprintf(&b, "  %-26s %s", name, field.Tag.Get("doc"))
-		if value := field.Tag.Get("envDefault"); value != "" {
-			fmt.Fprintf(&b, " Default %s.", value)
-		}
-		b.WriteString("\n")
-	}
-	return b.String()
 }
