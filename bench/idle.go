@@ -37,7 +37,7 @@ func (b *bench) startWaybill(ctx context.Context) (api, worker *rig.Process, dat
 }
 
 // measureIdle counts what an api and a worker with nothing to do ask of Redis,
-// and weighs them.
+// scraped every five seconds, and weighs them.
 func (b *bench) measureIdle(ctx context.Context) error {
 	api, worker, _, err := b.startWaybill(ctx)
 	defer func() { stopAll(api, worker) }()
@@ -52,7 +52,7 @@ func (b *bench) measureIdle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := rig.Wait(ctx, b.idle); err != nil {
+	if err := scrapeFor(ctx, b.idle, api, worker); err != nil {
 		return err
 	}
 	after, err := b.Commands(ctx)

@@ -6,6 +6,7 @@
 //	go run ./bench store     how fast they are accepted and stored, and the memory that takes
 //	go run ./bench latency   how soon one write is stored on an idle system
 //	go run ./bench idle      what an idle system costs
+//	go run ./bench scrape    how long /metrics takes with a million operations queued and as many deliveries
 //	go run ./bench deliver-latency   how soon a write is at a webhook
 //	go run ./bench deliver-rate      how many deliveries a second one worker makes
 //	go run ./bench deliver-slow      what receivers that are slow or hang cost, and whom
@@ -80,6 +81,7 @@ var scenarios = []scenario{
 	{"latency", (*bench).measureLatency},
 	{"accept", (*bench).measureAccept},
 	{"store", (*bench).measureStore},
+	{"scrape", (*bench).measureScrape},
 	{"deliver-latency", (*bench).measureDeliverLatency},
 	{"deliver-rate", (*bench).measureDeliverRate},
 	{"deliver-slow", (*bench).measureDeliverSlow},
@@ -126,7 +128,7 @@ func parse(args []string, errOut io.Writer) (o options, chosen []scenario, err e
 	flags.DurationVar(&o.idle, "idle", 15*time.Second, "idle: how long Redis's commands are counted")
 	flags.DurationVar(&o.deliverFor, "deliver-for", 20*time.Second, "deliver-latency, deliver-slow: how long writes are made")
 	flags.IntVar(&o.deliveries, "deliveries", 30_000, "deliver-rate: deliveries of a round")
-	flags.IntVar(&o.repeats, "repeats", 31, "deliver-growth: how often each thing is timed")
+	flags.IntVar(&o.repeats, "repeats", 31, "deliver-growth, scrape: how often each thing is timed")
 	flags.StringVar(&o.json, "json", "", "also write the figures into this file, as JSON")
 	flags.StringVar(&o.profile, "profile", "", "write CPU profiles of api and worker under load into this directory")
 	flags.Usage = func() {

@@ -5,11 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -17,135 +15,86 @@ import (
 	"github.com/waybill-dev/waybill/internal/testenv"
 )
 
-// prometheus is a real one that scrapes a system and evaluates our rules, in a
-// hurry: what they look back on and wait for is seconds.
-type prometheus struct {
-	*process
-	url string
-}
-
-// Windows and waits of the rules, and what they become here.
-var (
-	window  = regexp.MustCompile(`\[\d+[smh]\]`)
-	waiting = regexp.MustCompile(`for: \d+[smh]`)
-)
-
-// needPrometheus returns its path, or skips the test.
-func needPrometheus(t *testing.T) string {
+// startPrometheus starts one at port, with our rules, that scrapes s each second.
+func startPrometheus(t *testing.T, port int, s *system) *process {
 	t.Helper()
-	path, err := exec.LookPath("prometheus")
-	if err == nil {
-		return path
-	}
-	if strings.Contains(os.Getenv("WAYBILL_TEST_REQUIRE"), "prometheus") {
-		t.Fatal(err)
-	}
-	t.Skip(err)
-	return ""
-}
-
-// startPrometheus starts one on a system. scaled are parts of the rules and what
-// they are here: limits that would take too long to reach.
-func startPrometheus(t *testing.T, s *system, scaled map[string]string) *prometheus {
-	t.Helper()
-	path, dir := needPrometheus(t), t.TempDir()
-	rules, err := os.ReadFile("../../deploy/prometheus/rules.yml")
+	path := testenv.Prometheus(t, "prometheus")
+	rules, err := filepath.Abs(deployDir + "prometheus/rules.yml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	text := waiting.ReplaceAllString(window.ReplaceAllString(string(rules), "[5s]"), "for: 1s")
-	for from, to := range scaled {
-		if !strings.Contains(text, from) {
-			t.Fatalf("the rules have no %q", from)
-		}
-		text = strings.ReplaceAll(text, from, to)
+	dir := t.TempDir()
+	config := fmt.Sprintf("global: {scrape_interval: 1s, evaluation_interval: 1s}\nrule_files: [%q]\nscrape_configs:\n", rules)
+	for _, p := range s.processes() {
+		config += fmt.Sprintf("  - {job_name: waybill-%s, static_configs: [{targets: [%q]}]}\n", p.name, strings.TrimPrefix(p.ops, "http://"))
 	}
-	targets := func(processes []*process) string {
-		var all []string
-		for _, p := range processes {
-			all = append(all, strings.TrimPrefix(p.ops, "http://"))
-		}
-		return strings.Join(all, ", ")
+	file := filepath.Join(dir, "prometheus.yml")
+	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
+		t.Fatal(err)
 	}
-	config := fmt.Sprintf(`global: {scrape_interval: 500ms, scrape_timeout: 500ms, evaluation_interval: 500ms}
-rule_files: [rules.yml]
-scrape_configs:
-  - {job_name: waybill-api, static_configs: [{targets: [%s]}]}
-  - {job_name: waybill-worker, static_configs: [{targets: [%s]}]}
-`, targets(s.apis), targets(s.workers))
-	for name, content := range map[string]string{"rules.yml": text, "prometheus.yml": config} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	listen := fmt.Sprintf("127.0.0.1:%d", freePort(t))
-	p := &prometheus{url: "http://" + listen, process: &process{
-		name: "prometheus", path: path, dir: dir,
-		args: []string{"--config.file=prometheus.yml", "--storage.tsdb.path=data", "--web.listen-address=" + listen, "--log.level=warn"},
+	p := &process{name: "prometheus", path: path, dir: dir, ops: fmt.Sprintf("http://127.0.0.1:%d", port), args: []string{
+		"--config.file=" + file, "--storage.tsdb.path=" + filepath.Join(dir, "data"), fmt.Sprintf("--web.listen-address=127.0.0.1:%d", port),
 	}}
+	p.Start(t)
 	t.Cleanup(func() {
 		if err := p.Kill(); err != nil {
 			t.Error(err)
 		}
 	})
-	p.Start(t)
-	testenv.Eventually(t, 30*time.Second, "prometheus has our rules", func() error {
-		_, err := p.firing(t)
-		return err
-	})
 	return p
 }
 
-// firing returns the names of the alerts that fire, each once, sorted.
-func (p *prometheus) firing(t testing.TB) ([]string, error) {
-	a, err := call(t.Context(), http.MethodGet, p.url+"/api/v1/alerts", "")
-	if err != nil {
-		return nil, err
+// series is how many series a query, as Prometheus answers it, has found.
+func series(body []byte) (int, error) {
+	var a struct {
+		Status, Error string
+		Data          struct{ Result []json.RawMessage }
 	}
-	var answer struct {
-		Data struct {
-			Alerts []struct {
-				State  string
-				Labels struct{ Alertname string }
-			}
-		}
+	err := json.Unmarshal(body, &a)
+	if err == nil && a.Status != "success" {
+		err = errors.New(a.Error)
 	}
-	if err := json.Unmarshal(a.body, &answer); err != nil {
-		return nil, fmt.Errorf("%v: %w", a, err)
-	}
-	var names []string
-	for _, alert := range answer.Data.Alerts {
-		if alert.State == "firing" {
-			names = append(names, alert.Labels.Alertname)
-		}
-	}
-	slices.Sort(names)
-	return slices.Compact(names), nil
+	return len(a.Data.Result), err
 }
 
-// await waits until every alert in want fires.
-func (p *prometheus) await(t testing.TB, within time.Duration, want ...string) {
-	t.Helper()
-	testenv.Eventually(t, within, fmt.Sprintf("%v fire", want), func() error {
-		names, err := p.firing(t)
-		for _, name := range want {
-			if err == nil && !slices.Contains(names, name) {
-				err = fmt.Errorf("%s does not fire, %v do", name, names)
+// asynqmon's charts and our dashboard, with a real Prometheus that scrapes a real
+// system.
+func TestPrometheus_DrawsChartsAndDashboard(t *testing.T) {
+	t.Parallel()
+	testenv.Prometheus(t, "prometheus")
+	port := freePort(t)
+	s, _ := watched(t, fmt.Sprintf("WAYBILL_PROMETHEUS_URL=http://127.0.0.1:%d", port))
+	p := startPrometheus(t, port, s)
+	testenv.Eventually(t, time.Minute, "asynqmon's charts have series", func() error {
+		a, err := call(t.Context(), http.MethodGet, s.url("/queues/api/metrics"), "", "Authorization", "Bearer "+adminKey)
+		if err != nil {
+			return err
+		}
+		if a.status != http.StatusOK {
+			return fmt.Errorf("answer %v", a)
+		}
+		var charts map[string]json.RawMessage
+		if err := json.Unmarshal(a.body, &charts); err != nil {
+			return err
+		}
+		if len(charts) != 9 {
+			return fmt.Errorf("%d charts", len(charts))
+		}
+		for name, body := range charts {
+			if n, err := series(body); err != nil || n != 3 { // the queues
+				return fmt.Errorf("%s: %d series, %w", name, n, err)
 			}
 		}
-		return err
+		return nil
 	})
-}
-
-// awaitQuiet waits until no alert fires but those in but.
-func (p *prometheus) awaitQuiet(t testing.TB, within time.Duration, but ...string) {
-	t.Helper()
-	testenv.Eventually(t, within, "no alert fires", func() error {
-		names, err := p.firing(t)
-		names = slices.DeleteFunc(names, func(name string) bool { return slices.Contains(but, name) })
-		if err == nil && len(names) > 0 {
-			err = errors.New(strings.Join(names, ", ") + " fire")
+	for _, query := range panelQueries(t) {
+		a := mustCall(t, http.MethodGet, p.ops+"/api/v1/query?query="+url.QueryEscape(query), "")
+		if _, err := series(a.body); err != nil {
+			t.Errorf("%s: %v", query, err)
 		}
-		return err
-	})
+	}
+	a := mustCall(t, http.MethodGet, p.ops+"/api/v1/query?query="+url.QueryEscape(`ALERTS{alertstate="firing"}`), "")
+	if n, err := series(a.body); n != 0 || err != nil {
+		t.Errorf("alerts fire on a sound system: %s, %v", a.body, err)
+	}
 }

@@ -19,10 +19,10 @@ import (
 // says to do is done, and the alert is over. Nothing that was accepted is lost.
 func TestRehearsal(t *testing.T) {
 	t.Parallel()
-	needPrometheus(t)
+	testenv.Prometheus(t, "prometheus")
 	r := &rehearsal{redis: testenv.NewRedis(t), postgres: testenv.NewPostgres(t)}
 	r.system = newSystem(t, r.redis.URL(), r.postgres.URL(), 1, 1, "WAYBILL_WEBHOOK_RETRIES=1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s,1s")
-	r.prometheus = startPrometheus(t, r.system, map[string]string{
+	r.prometheus = startAlerts(t, r.system, map[string]string{
 		"waybill:backlog:operations > 500000": "waybill:backlog:operations > 50",
 		"waybill:backlog:age_seconds > 300":   "waybill:backlog:age_seconds > 3",
 		"waybill:accept_to_store:p95_5m > 30": "waybill:accept_to_store:p95_5m > 1.5",
