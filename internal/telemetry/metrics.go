@@ -32,6 +32,7 @@ type Metrics struct {
 	stale         prometheus.Counter
 	retried       *prometheus.CounterVec
 	recovered     prometheus.Counter
+	unreadable    *prometheus.CounterVec
 
 	deliveries      *prometheus.CounterVec
 	attempt         *prometheus.HistogramVec
@@ -77,6 +78,7 @@ func NewMetrics(version string) *Metrics {
 		stale:      counter("waybill_stale_dropped_total", "Operations stamped and never enqueued, found and dropped.").WithLabelValues(),
 		retried:    counter("waybill_apply_retries_total", "Tries at a batch that failed and are repeated.", "reason"),
 		recovered:  counter("waybill_tasks_recovered_total", "Tasks that a lost worker had in hand, back in the queue.").WithLabelValues(),
+		unreadable: counter("waybill_tasks_unreadable_total", "Tasks that only a newer version can read, each time one was handed back.", "queue"),
 
 		deliveries: counter("waybill_deliveries_total", "Attempts at deliveries, by what became of the delivery: delivered, retried, dead.", "channel", "outcome"),
 		attempt:    histogram("waybill_delivery_attempt_seconds", "How long an attempt took, to the end of the answer.", latencyBuckets, "channel"),
@@ -143,6 +145,9 @@ func (m *Metrics) Retried(err error) { m.retried.WithLabelValues(string(fault.Ki
 
 // Recovered counts tasks of lost workers that came back.
 func (m *Metrics) Recovered(tasks int) { m.recovered.Add(float64(tasks)) }
+
+// Unreadable counts a task that this version had to hand back.
+func (m *Metrics) Unreadable(queue string) { m.unreadable.WithLabelValues(queue).Inc() }
 
 // Attempted implements notify.Observer.
 func (m *Metrics) Attempted(c subscription.Channel, outcome string, took time.Duration) {
