@@ -92,7 +92,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
 	}
 	a.metrics = telemetry.NewMetrics(a.version)
-	a.queue = queue.NewClient(a.redis)
+	a.queue = queue.NewConfirmedClient(a.redis, c.RedisWait)
 	a.alarm = queue.NewAlarm(a.redis, a.queue)
 	a.gate = newGate(a.store, log)
 	a.redisState.client = a.redis
