@@ -3,10 +3,13 @@ package app_test
 import (
 	"cmp"
 	"context"
+	"errors"
 	"math/rand/v2"
+	"net/http"
 	"path/filepath"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/waybill-dev/waybill/internal/testenv"
 )
@@ -27,7 +30,7 @@ func TestSystem_ProcessesComeAndGo(t *testing.T) {
 	for i, processes := range [][]*process{b.apis, b.workers} { // one of each at a time
 		k := &killer{random: rand.New(rand.NewPCG(seed, uint64(i)))}
 		for _, p := range processes {
-			k.victims = append(k.victims, victim{p.name, p.Terminate, p.start})
+			k.victims = append(k.victims, victim{p.name, p.Terminate, p.startReady})
 		}
 		killers = append(killers, k)
 		others.Go(func() { k.run(ctx, t) })
@@ -38,4 +41,21 @@ func TestSystem_ProcessesComeAndGo(t *testing.T) {
 	others.Wait()
 	t.Logf("%d apis and %d workers ended in order; %v", killers[0].kills, killers[1].kills, b.ledger)
 	b.audit().run(t)
+}
+
+// startReady starts the process and waits until it is ready: before it has come to
+// hear signals, one would end it out of order.
+func (p *process) startReady() error {
+	if err := p.start(); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(startWithin); ; pauseFor(context.Background(), 20*time.Millisecond) {
+		r, err := p.readiness(context.Background())
+		if err == nil && r.status == http.StatusOK {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			return errors.Join(errSlow, err)
+		}
+	}
 }
