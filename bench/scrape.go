@@ -87,7 +87,7 @@ func (b *bench) fillQueue(ctx context.Context) error {
 				id := record.NewID(now+n, uint64(n), i)
 				operations[i] = record.Operation{ID: id, Key: record.Key{Tenant: record.DefaultTenant, Collection: "messages", ID: id}, Action: record.Create, Body: body}
 			}
-			task, err := queue.ApplyTask(operations[0].ID, operations, nil)
+			task, err := queue.ApplyTask(operations[0].ID, operations, record.Trace{})
 			if err != nil {
 				return err
 			}

@@ -256,7 +256,7 @@ func (a *Acceptor) again(ctx context.Context, op record.Operation) (over bool, e
 		return false, nil
 	}
 	if Marked(&op) {
-		now, err := a.rc.Time(ctx).Result()
+		now, err := readClock(askClock(ctx, a.rc))
 		if err != nil {
 			return false, unavailable(err)
 		}

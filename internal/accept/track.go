@@ -2,6 +2,7 @@ package accept
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/fault"
@@ -39,9 +40,11 @@ func (a *Acceptor) Operation(ctx context.Context, tenant, id string) (*record.St
 	found, queueErr := a.queue.Lookup(ctx, tasks.QueueWrites, record.BatchID(id), tasks.SingleID(id))
 	if queueErr == nil {
 		for _, task := range found {
-			if op := queued(task, tenant, id); op != nil {
+			op, err := queued(task, tenant, id)
+			if op != nil {
 				return a.preferStored(ctx, op), nil
 			}
+			queueErr = errors.Join(queueErr, err) // a newer version's: it may be in there
 		}
 	}
 	stored, err := a.store.Operation(ctx, tenant, id)
@@ -64,14 +67,15 @@ func (a *Acceptor) preferStored(ctx context.Context, op *record.Stored) *record.
 	return op
 }
 
-// queued returns the operation as task shows it, nil if it is not in there.
-func queued(task *queue.Task, tenant, id string) *record.Stored {
+// queued returns the operation as task shows it, nil if it is not in there; an
+// error means that this version cannot read task.
+func queued(task *queue.Task, tenant, id string) (*record.Stored, error) {
 	if task == nil {
-		return nil
+		return nil, nil //nolint:nilnil // no task, no operation
 	}
 	operations, err := queue.Operations(task.Payload)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	for i := range operations {
 		if op := &operations[i]; op.ID == id && op.Tenant == tenant {
@@ -82,10 +86,10 @@ func queued(task *queue.Task, tenant, id string) *record.Stored {
 			if task.Retrying() { // also for what does not count as a failure, such as an outage
 				s.Status, s.Attempts = record.Retrying, max(1, task.Retried)
 			}
-			return s
+			return s, nil
 		}
 	}
-	return nil
+	return nil, nil //nolint:nilnil // it is not in there
 }
 
 // Wait returns the operation as soon as it is done or failed, or as it stands

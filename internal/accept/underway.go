@@ -25,15 +25,19 @@ func (u *UnderWay) Of(ctx context.Context, keys []record.Key) ([][]string, time.
 	for i, k := range keys {
 		members[i] = pipe.SMembers(ctx, underWayKey(k))
 	}
-	now := pipe.Time(ctx)
+	clock := askClock(ctx, pipe)
 	if _, err := pipe.Exec(ctx); err != nil {
 		return nil, time.Time{}, fmt.Errorf("read under-way sets: %w", err)
+	}
+	now, err := readClock(clock)
+	if err != nil {
+		return nil, now, err
 	}
 	ids := make([][]string, len(keys))
 	for i := range keys {
 		ids[i] = members[i].Val()
 	}
-	return ids, now.Val(), nil
+	return ids, now, nil
 }
 
 // Mark is one entry of a record's under-way set.

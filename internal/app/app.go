@@ -97,7 +97,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 	if a.spans, err = newSpans(c, roles, a.version, log); err != nil {
 		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
 	}
-	a.queue = queue.NewClient(a.redis)
+	a.queue = queue.NewConfirmedClient(a.redis, c.RedisWait)
 	a.alarm = queue.NewAlarm(a.redis, a.queue)
 	a.backlog = accept.NewBacklog(a.redis, a.queue, c.MaxBacklog, log)
 	a.gate = newGate(a.store, log)

@@ -11,6 +11,8 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/waybill-dev/waybill/internal/httpapi"
+	"github.com/waybill-dev/waybill/internal/queue"
+	"github.com/waybill-dev/waybill/tasks"
 )
 
 // checkTimeout bounds each check of /readyz.
@@ -65,9 +67,13 @@ func (s *redisState) settings(ctx context.Context) map[string]string {
 	}
 	ctx, cancel := context.WithTimeout(ctx, checkTimeout)
 	defer cancel()
+	node, err := queue.Node(ctx, s.client, tasks.QueueWrites)
+	if err != nil {
+		return s.known
+	}
 	answer := map[string]string{}
 	for _, name := range []string{"appendonly", "appendfsync", "maxmemory-policy"} {
-		got, err := s.client.ConfigGet(ctx, name).Result()
+		got, err := node.ConfigGet(ctx, name).Result()
 		if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
 			return s.known // not reached: what was known stays the best guess
 		}
@@ -100,7 +106,11 @@ func (a *App) durabilityNow(ctx context.Context) string {
 
 // check says why Redis is not fit to hold the queue.
 func (s *redisState) check(ctx context.Context) error {
-	if err := s.client.Ping(ctx).Err(); err != nil {
+	node, err := queue.Node(ctx, s.client, tasks.QueueWrites)
+	if err == nil {
+		err = node.Ping(ctx).Err()
+	}
+	if err != nil {
 		return fmt.Errorf("not reached: %w", err)
 	}
 	policy := s.settings(ctx)["maxmemory-policy"]

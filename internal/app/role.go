@@ -45,35 +45,71 @@ func (a *App) startAPI(background context.Context) error {
 	return nil
 }
 
-// startWorker starts the servers of the queues: one each, so that a slow
-// subscriber never takes a writer's place.
+// startWorker starts the servers of the queues that this worker serves: one each,
+// so that a slow subscriber never takes a writer's place.
 func (a *App) startWorker(background context.Context) error {
+	wake := waker{a.alarm, a.log}.Wake
+	handlers := map[string]served{}
+	if a.config.Queues.Has(tasks.QueueNotify) {
+		dispatcher := a.startDispatcher(background)
+		wake = a.wakes(dispatcher)
+		handlers[tasks.QueueNotify] = served{alarmConcurrency, a.newReader(tasks.QueueNotify, dispatcher, tasks.TypeDeliver)}
+	}
+	if a.config.Queues.Has(tasks.QueueWrites) {
+		handler := apply.New(a.queue, a.store, accept.NewUnderWay(a.redis), publisher{a.redis}, a.collections, apply.Options{
+			Logger: a.log, Observer: a.metrics, Tracer: a.spans.Tracer(), Down: a.gate.close, MaxRecord: a.config.MaxBody, Wake: wake,
+		})
+		handlers[tasks.QueueWrites] = served{a.config.Concurrency, a.newReader(tasks.QueueWrites, handler, tasks.TypeApply)}
+	}
+	servers, err := a.newServers(handlers)
+	if err != nil {
+		return err
+	}
+	a.onStop("worker", func(ctx context.Context) error {
+		var err error
+		if a.drains {
+			err = a.drain(ctx)
+		}
+		queue.StopAll(servers...)
+		return err
+	})
+	for _, s := range servers {
+		if err := s.Start(background); err != nil {
+			return fmt.Errorf("worker: %w", err)
+		}
+	}
+	a.log.Info("working", "queues", a.config.Queues, "concurrency", a.config.Concurrency, "version", a.version)
+	return nil
+}
+
+// served is how a queue is served.
+type served struct {
+	concurrency int
+	handler     asynq.Handler
+}
+
+func (a *App) newServers(handlers map[string]served) ([]*queue.Server, error) {
+	wakeups := queue.NewWakeups(a.redis)
+	var servers []*queue.Server
+	for name, h := range handlers {
+		s, err := queue.NewServer(a.redis, queue.ServerOptions{
+			Queue: name, Concurrency: h.concurrency, Logger: a.log, Wakeups: wakeups,
+			ShutdownTimeout: a.config.ShutdownTimeout / 2, RetryDelay: retryDelay, Failure: failure, Ready: a.gate.ready, Recovered: a.metrics.Recovered,
+		}, h.handler)
+		if err != nil {
+			return nil, fmt.Errorf("worker: %w", err)
+		}
+		servers = append(servers, s)
+	}
+	return servers, nil
+}
+
+// startDispatcher starts what delivers.
+func (a *App) startDispatcher(background context.Context) *notify.Dispatcher {
 	dispatcher := notify.NewDispatcher(a.store, a.channels, a.alarm, notify.Options{
 		Retries: a.config.Retries, Concurrency: a.config.Deliveries, Logger: a.log, Observer: a.metrics, Tracer: a.spans.Tracer(),
 		Down: a.gate.close, Ready: a.gate.ready,
 	})
-	handler := apply.New(a.queue, a.store, accept.NewUnderWay(a.redis), publisher{a.redis}, a.collections, apply.Options{
-		Logger: a.log, Observer: a.metrics, Tracer: a.spans.Tracer(), Down: a.gate.close, MaxRecord: a.config.MaxBody, Wake: a.wakes(dispatcher),
-	})
-	wakeups := queue.NewWakeups(a.redis)
-	server := func(name string, concurrency int, h asynq.Handler) (*queue.Server, error) {
-		s, err := queue.NewServer(a.redis, queue.ServerOptions{
-			Queue: name, Concurrency: concurrency, Logger: a.log, Wakeups: wakeups,
-			ShutdownTimeout: a.config.ShutdownTimeout / 2, RetryDelay: retryDelay, Failure: failure, Ready: a.gate.ready, Recovered: a.metrics.Recovered,
-		}, h)
-		if err != nil {
-			return nil, fmt.Errorf("worker: %w", err)
-		}
-		return s, nil
-	}
-	writes, err := server(tasks.QueueWrites, a.config.Concurrency, handler)
-	if err != nil {
-		return err
-	}
-	alarms, err := server(tasks.QueueNotify, alarmConcurrency, dispatcher)
-	if err != nil {
-		return err
-	}
 	a.background(func() { dispatcher.Run(background) })
 	a.background(func() {
 		a.alarm.Hear(background, dispatcher.ID(), func(keys ...subscription.Key) { dispatcher.Poke(keys...) })
@@ -84,21 +120,7 @@ func (a *App) startWorker(background context.Context) error {
 		dispatcher.Stop(ctx)
 		return nil
 	})
-	a.onStop("worker", func(ctx context.Context) error {
-		var err error
-		if a.drains {
-			err = a.drain(ctx)
-		}
-		queue.StopAll(writes, alarms)
-		return err
-	})
-	for _, s := range []*queue.Server{writes, alarms} {
-		if err := s.Start(background); err != nil {
-			return fmt.Errorf("worker: %w", err)
-		}
-	}
-	a.log.Info("applying writes and delivering", "concurrency", a.config.Concurrency, "version", a.version)
-	return nil
+	return dispatcher
 }
 
 // alarmConcurrency is enough: an alarm is only passed on.
@@ -158,6 +180,8 @@ func (a *App) drain(ctx context.Context) error {
 func retryDelay(err error, retried int) time.Duration {
 	const longest = 30 * time.Second
 	switch {
+	case errors.Is(err, tasks.ErrUnreadable), errors.Is(err, apply.ErrForeign):
+		return foreignDelay
 	case errors.Is(err, apply.ErrNotYet):
 		return 100 * time.Millisecond
 	case store.Unavailable(err):
@@ -167,9 +191,10 @@ func retryDelay(err error, retried int) time.Duration {
 }
 
 // failure says whether a try at a task failed, or had only to wait: an outage is
-// not a failure, and neither is an earlier write that is still under way.
+// not a failure, and neither is an earlier write that is still under way, nor what
+// a newer worker must do.
 func failure(err error) bool {
-	return !errors.Is(err, apply.ErrNotYet) && !store.Unavailable(err)
+	return !errors.Is(err, apply.ErrNotYet) && !errors.Is(err, tasks.ErrUnreadable) && !store.Unavailable(err)
 }
 
 // publisher announces outcomes by Redis Pub/Sub.

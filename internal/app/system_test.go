@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -187,4 +189,20 @@ func checkQueueEmpty(ctx context.Context, rc *redis.Client) error {
 		}
 	}
 	return errors.Join(left...)
+}
+
+// metric is the sum of the samples of a process's metric whose line begins with name.
+func (p *process) metric(t testing.TB, name string) (sum float64) {
+	t.Helper()
+	for line := range strings.Lines(string(mustCall(t, http.MethodGet, p.ops+"/metrics", "").want(t, http.StatusOK).body)) {
+		if !strings.HasPrefix(line, name) {
+			continue
+		}
+		value, err := strconv.ParseFloat(line[strings.LastIndex(line, " ")+1:len(line)-1], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum += value
+	}
+	return sum
 }

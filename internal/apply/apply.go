@@ -118,11 +118,15 @@ func New(q Queue, s Store, u UnderWay, p Publisher, collections *collection.Set,
 // which has no batch left to be split off: asynq brings it back.
 var ErrNotYet = errors.New("not yet")
 
+// ErrForeign is the ErrNotYet of what only a newer worker can apply, which may
+// take minutes to come.
+var ErrForeign = fmt.Errorf("not known to this worker: %w", ErrNotYet)
+
 // ProcessTask applies one task. An error means that the task is to be run again;
 // what was committed by then stays, and is recognised.
 func (h *Handler) ProcessTask(ctx context.Context, task *asynq.Task) error {
 	err := h.process(h.under(ctx, task), task)
-	if err != nil && !errors.Is(err, ErrNotYet) {
+	if err != nil && !errors.Is(err, ErrNotYet) && !errors.Is(err, tasks.ErrUnreadable) {
 		h.o.Observer.Retried(err) // the queue logs it
 		if store.Unavailable(err) {
 			h.o.Down(err)
@@ -136,14 +140,20 @@ func (h *Handler) process(ctx context.Context, task *asynq.Task) error {
 	if err != nil {
 		return err // a newer Waybill wrote it: one of its workers will read it
 	}
-	rest, foreign := h.divide(operations)
+	rest, foreign, strange := h.divide(operations)
 	if rest, err = h.applyInOrder(ctx, rest); err != nil {
 		return err
 	}
-	if err := h.handBack(ctx, rest, "an earlier operation is under way"); err != nil {
+	if err := h.handBack(ctx, rest, "an earlier operation is under way", ErrNotYet); err != nil {
 		return err
 	}
-	return h.handBack(ctx, foreign, "the collection is not known here")
+	if err := h.handBack(ctx, foreign, "the collection is not known here", ErrForeign); err != nil || strange == nil {
+		return err
+	}
+	// The task goes back as it is: there may be more in it than this version could
+	// write again. What of it is stored by now is recognised.
+	h.o.Observer.HandedBack(1, "the action is not known here")
+	return fmt.Errorf("operation %s: action %q: %w", strange.ID, strange.Action, ErrForeign)
 }
 
 // Pauses between two looks at what is under way, and how long a worker that has
@@ -188,27 +198,35 @@ func (h *Handler) applyInOrder(ctx context.Context, rest []record.Operation) ([]
 }
 
 // divide parts the operations on collections that this worker knows from those
-// that only a newer configuration has.
-func (h *Handler) divide(operations []record.Operation) (known, foreign []record.Operation) {
+// that only a newer configuration has, and returns the first one with an action
+// that only a newer version has; nil if there is none.
+func (h *Handler) divide(operations []record.Operation) (known, foreign []record.Operation, strange *record.Operation) {
 	for i := range operations {
-		if _, ok := h.collections.Get(operations[i].Collection); ok {
-			known = append(known, operations[i])
-		} else {
-			foreign = append(foreign, operations[i])
+		op := &operations[i]
+		_, ok := h.collections.Get(op.Collection)
+		switch {
+		case !op.Action.Known():
+			if strange == nil {
+				strange = op
+			}
+		case ok:
+			known = append(known, *op)
+		default:
+			foreign = append(foreign, *op)
 		}
 	}
-	return known, foreign
+	return known, foreign, strange
 }
 
 // handBack gives operations back to the queue, each as a task of its own, so that
 // the batch can be acked. One that has its own task already comes back by itself.
-func (h *Handler) handBack(ctx context.Context, operations []record.Operation, reason string) error {
+func (h *Handler) handBack(ctx context.Context, operations []record.Operation, reason string, why error) error {
 	if len(operations) == 0 {
 		return nil
 	}
 	h.o.Observer.HandedBack(len(operations), reason)
 	if id := taskID(ctx); len(operations) == 1 && id == tasks.SingleID(operations[0].ID) {
-		return fmt.Errorf("operation %s: %s: %w", operations[0].ID, reason, ErrNotYet)
+		return fmt.Errorf("operation %s: %s: %w", operations[0].ID, reason, why)
 	}
 	for i := range operations {
 		task, err := queue.ApplyTask(tasks.SingleID(operations[i].ID), operations[i:i+1], operations[i].Trace)
@@ -235,7 +253,7 @@ func attempt(ctx context.Context) int {
 type unobserved struct{}
 
 func (unobserved) Applied(*record.Outcome, time.Time) {}
-func (unobserved) OutOfOrder(*record.Operation)                        {}
-func (unobserved) HandedBack(int, string)                              {}
-func (unobserved) StaleDropped(int)                                    {}
-func (unobserved) Retried(error)                                       {}
+func (unobserved) OutOfOrder(*record.Operation)       {}
+func (unobserved) HandedBack(int, string)             {}
+func (unobserved) StaleDropped(int)                   {}
+func (unobserved) Retried(error)                      {}

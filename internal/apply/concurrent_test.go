@@ -40,9 +40,9 @@ type observer struct {
 }
 
 func (o *observer) Applied(*record.Outcome, time.Time) {}
-func (o *observer) HandedBack(int, string)                              {}
-func (o *observer) StaleDropped(int)                                    {}
-func (o *observer) Retried(error)                                       {}
+func (o *observer) HandedBack(int, string)             {}
+func (o *observer) StaleDropped(int)                   {}
+func (o *observer) Retried(error)                      {}
 
 func (o *observer) OutOfOrder(op *record.Operation) {
 	o.mu.Lock()

@@ -40,9 +40,9 @@ func (h *Handler) fetch(ctx context.Context, marks []accept.Mark, now time.Time,
 	var missing []accept.Mark
 	for _, m := range marks {
 		switch found, ok := queued[m.Operation]; {
-		case !ok || found.Key != m.Record: // an ID of that form may be another record's create
+		case !ok || found.Key != m.Record && found.readable(): // an ID of that form may be another record's create
 			missing = append(missing, m)
-		case found.inHand && patient:
+		case found.inHand && patient, !found.readable():
 			stick(stuck, m)
 		default:
 			fetched = append(fetched, found.Operation)
@@ -63,6 +63,10 @@ type inQueue struct {
 	record.Operation
 	inHand bool // a worker is at it, or has died over it
 }
+
+// readable is false for what only a newer worker can apply: one whose task this
+// one cannot read has no action at all.
+func (q *inQueue) readable() bool { return q.Action.Known() }
 
 // queued looks the operations of marks up in the queue: all batches first, then
 // the tasks of their own, since operations move only that way.
@@ -86,8 +90,8 @@ func (h *Handler) queued(ctx context.Context, marks []accept.Mark) (map[string]i
 			continue
 		}
 		content, err := queue.Operations(task.Payload)
-		if err != nil {
-			return nil, err // a newer Waybill wrote it: one of its workers will read it
+		if err != nil { // a newer Waybill wrote it: one of its workers will read it
+			content = suspected(task.ID, marks)
 		}
 		for _, op := range content {
 			if _, twice := operations[op.ID]; !twice {
@@ -96,6 +100,18 @@ func (h *Handler) queued(ctx context.Context, marks []accept.Mark) (map[string]i
 		}
 	}
 	return operations, nil
+}
+
+// suspected stands for what is in the unreadable task id: all of marks that may
+// have travelled in it.
+func suspected(id string, marks []accept.Mark) []record.Operation {
+	var operations []record.Operation
+	for _, m := range marks {
+		if id == record.BatchID(m.Operation) || id == tasks.SingleID(m.Operation) {
+			operations = append(operations, record.Operation{ID: m.Operation})
+		}
+	}
+	return operations
 }
 
 // passOver clears the marks that the queue did not have and, asked after it, the

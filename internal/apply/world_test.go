@@ -320,9 +320,9 @@ func poisoned(r *record.Record) bool { return r != nil && strings.Contains(strin
 // Observer: only what must not happen is noted.
 
 func (w *world) Applied(*record.Outcome, time.Time) {}
-func (w *world) HandedBack(int, string)                              {}
-func (w *world) StaleDropped(int)                                    {}
-func (w *world) Retried(error)                                       {}
+func (w *world) HandedBack(int, string)             {}
+func (w *world) StaleDropped(int)                   {}
+func (w *world) Retried(error)                      {}
 
 // OutOfOrder implements apply.Observer.
 func (w *world) OutOfOrder(op *record.Operation) {

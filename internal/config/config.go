@@ -31,6 +31,8 @@ type Config struct {
 	File            string          `env:"WAYBILL_CONFIG" doc:"The collections. Default waybill.yaml if there is one, else the built-in messages and todos."`
 	Data            string          `env:"WAYBILL_DATA" envDefault:"./data" doc:"Where waybill up keeps everything."`
 	Concurrency     int             `env:"WAYBILL_CONCURRENCY" envDefault:"4" doc:"Batches that a worker applies at a time, each on a database connection of its own."`
+	Queues          Queues          `env:"WAYBILL_QUEUES" envDefault:"writes,notify,maintenance" doc:"Queues that a worker serves, separated by commas. Each needs a worker that does: see docs/scaling.md."`
+	RedisWait       int             `env:"WAYBILL_REDIS_WAIT" envDefault:"0" doc:"Replicas of Redis that must have a write before it is confirmed (WAIT). Too few within a second: 503. See docs/scaling.md."`
 	Deliveries      int             `env:"WAYBILL_DELIVERY_CONCURRENCY" envDefault:"2048" doc:"Attempts at deliveries that a worker makes at a time, over all subscriptions."`
 	Secret          string          `env:"WAYBILL_SECRET" secret:"true" doc:"Seals the secrets of subscriptions and signs access tokens, 32 bytes or more, the same for all processes. Without it there can be no subscriptions. waybill up makes one and keeps it under WAYBILL_DATA."`
 	PublicURL       string          `env:"WAYBILL_PUBLIC_URL" doc:"Where the public API is reached from outside, such as https://waybill.example.com: links in e-mails lead there, and with https:// browsers are told to insist on it."`
@@ -121,6 +123,9 @@ func (c *Config) validate() error {
 	}
 	if c.MaxBacklog < 0 || c.MaxBacklog > 1_000_000_000 {
 		all = append(all, errors.New("WAYBILL_MAX_BACKLOG must be from 0 to 1000000000"))
+	}
+	if c.RedisWait < 0 || c.RedisWait > 16 {
+		all = append(all, errors.New("WAYBILL_REDIS_WAIT must be from 0 to 16"))
 	}
 	if c.MaxBody < 1024 || c.MaxBody > 16<<20 {
 		all = append(all, errors.New("WAYBILL_MAX_BODY must be from 1024 to 16777216 bytes"))

@@ -23,7 +23,7 @@ func TestFromEnv_Defaults(t *testing.T) {
 		Listen: "127.0.0.1:8080", Data: "./data", Concurrency: 4, MaxBody: 256 << 10,
 		ShutdownTimeout: 20 * time.Second, LogLevel: "info", LogFormat: "text", Deliveries: 2048,
 		RateAuth: collection.Rate{N: 100, Per: time.Minute}, RateLogin: collection.Rate{N: 10, Per: time.Minute},
-		MaxConnections: 16384, MaxBacklog: 1_000_000, AuditRetention: 365 * 24 * time.Hour,
+		MaxConnections: 16384, MaxBacklog: 1_000_000, AuditRetention: 365 * 24 * time.Hour, Queues: config.Queues{"writes", "notify", "maintenance"},
 		Retries: []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour},
 	}
 	for name, environment := range map[string][]string{
@@ -55,6 +55,7 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		"WAYBILL_CORS_ORIGINS=https://app.example,http://localhost:3000,https://[::1]:8443,https://xn--bcher-kva.example", "WAYBILL_RATE_READS=100/s", "WAYBILL_RATE_WRITES=5/m",
 		"WAYBILL_RATE_AUTH=7/h", "WAYBILL_RATE_LOGIN=1/s", "WAYBILL_MAX_CONNECTIONS=1000000", "WAYBILL_AUDIT_RETENTION=1h", "WAYBILL_PROMETHEUS_URL=http://p:9090",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318", "OTEL_SERVICE_NAME=writes",
+		"WAYBILL_QUEUES=notify, writes,notify", "WAYBILL_REDIS_WAIT=2",
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -72,6 +73,7 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		RateAuth: collection.Rate{N: 7, Per: time.Hour}, RateLogin: collection.Rate{N: 1, Per: time.Second},
 		MaxConnections: 1_000_000, AuditRetention: time.Hour, PrometheusURL: "http://p:9090",
 		OTLPEndpoint: "http://c:4318", ServiceName: "writes",
+		Queues: config.Queues{"notify", "writes"}, RedisWait: 2,
 	}
 	if d := cmp.Diff(want, got, prefixes); d != "" {
 		t.Errorf("(-want +got):\n%s", d)
@@ -100,6 +102,7 @@ func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
 		"WAYBILL_CORS_ORIGINS=https://u@app.example", "WAYBILL_CORS_ORIGINS=https://app.example?a", "WAYBILL_CORS_ORIGINS=https://a.example, https://b.example", "WAYBILL_CORS_ORIGINS=https://bücher.example",
 		"WAYBILL_CORS_ORIGINS=https://app.example#", "WAYBILL_CORS_ORIGINS=https://a b.example", "WAYBILL_CORS_ORIGINS=https://app.example:x", "WAYBILL_CORS_ORIGINS=ftp://app.example", "WAYBILL_CORS_ORIGINS=https://a.example,",
 		"WAYBILL_RATE_READS=100", "WAYBILL_RATE_WRITES=0/s", "WAYBILL_RATE_AUTH=-1/m", "WAYBILL_RATE_LOGIN=10/d", "WAYBILL_AUDIT_RETENTION=59m", "WAYBILL_AUDIT_RETENTION=-1h", "WAYBILL_AUDIT_RETENTION=365",
+		"WAYBILL_QUEUES=write", "WAYBILL_QUEUES=writes,,notify", "WAYBILL_QUEUES=Writes", "WAYBILL_QUEUES=,", "WAYBILL_REDIS_WAIT=-1", "WAYBILL_REDIS_WAIT=17",
 		"WAYBILL_PROMETHEUS_URL=prometheus:9090", "WAYBILL_PROMETHEUS_URL=ftp://p", "WAYBILL_PROMETHEUS_URL=http://",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
 	} {

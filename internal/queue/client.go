@@ -19,8 +19,13 @@ type Client struct {
 }
 
 // NewClient returns a Client on rc, which remains the caller's to close.
-func NewClient(rc redis.UniversalClient) *Client {
-	return &Client{rc: rc, asynq: asynq.NewClientFromRedisClient(&sender{rc}), wake: newWaker(rc)}
+func NewClient(rc redis.UniversalClient) *Client { return NewConfirmedClient(rc, 0) }
+
+// NewConfirmedClient returns a Client whose Enqueue into the queue of writes
+// succeeds only if so many of Redis's replicas have the task too (WAIT), within a
+// second. If too few have, its error is not Certain: the task is in.
+func NewConfirmedClient(rc redis.UniversalClient, replicas int) *Client {
+	return &Client{rc: rc, asynq: asynq.NewClientFromRedisClient(&sender{rc, replicas}), wake: newWaker(rc)}
 }
 
 // Close waits for the wake-ups that are on their way. Enqueue must not be called
@@ -70,22 +75,3 @@ type outcome struct {
 }
 
 type outcomeKey struct{}
-
-// sender is the Redis client that enqueues: it puts outcomes down.
-type sender struct{ redis.UniversalClient }
-
-func (s *sender) EvalSha(ctx context.Context, sha string, keys []string, args ...any) *redis.Cmd {
-	return note(ctx, s.UniversalClient.EvalSha(ctx, sha, keys, args...))
-}
-
-func (s *sender) Eval(ctx context.Context, text string, keys []string, args ...any) *redis.Cmd {
-	return note(ctx, s.UniversalClient.Eval(ctx, text, keys, args...))
-}
-
-func note(ctx context.Context, cmd *redis.Cmd) *redis.Cmd {
-	if o, ok := ctx.Value(outcomeKey{}).(*outcome); ok {
-		o.err = cmd.Err()
-		o.ok = o.err == nil
-	}
-	return cmd
-}

@@ -34,7 +34,9 @@ const (
 // without connecting yet. A sentinel URL's user and password are for both the
 // sentinels and Redis; where Redis has others (or the sentinels none), they are
 // the query's username and password. rediss-sentinel and rediss-cluster speak
-// TLS. Special characters in a password are percent-encoded. No error shows any
+// TLS. With TLS the query may name PEM files: tls_ca, the authorities to trust in
+// place of the system's, and tls_cert and tls_key, our certificate; they are read
+// once. Special characters in a password are percent-encoded. No error shows any
 // part of the URL that could be a password.
 //
 // The client honours deadlines and never repeats a command by itself: whoever
@@ -47,20 +49,28 @@ func Connect(rawURL string) (redis.UniversalClient, error) {
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
 	}
+	id, err := a.takeIdentity()
+	if err != nil {
+		return nil, fmt.Errorf("redis URL: %w", err)
+	}
 	switch a.kind {
 	case "sentinel":
 		o, err := sentinelOptions(a)
 		if err != nil {
 			return nil, err
 		}
-		return redis.NewFailoverClient(o), nil
+		id.complete(o.TLSConfig)
+		c := redis.NewFailoverClient(o)
+		c.AddHook(sentinelHook{})
+		return c, nil
 	case "cluster":
-		return connectCluster(a)
+		return connectCluster(a, id)
 	default:
 		o, err := redis.ParseURL(a.url())
 		if err != nil {
 			return nil, fmt.Errorf("redis URL: %w", err)
 		}
+		id.complete(o.TLSConfig)
 		o.MaxRetries, o.DialerRetries, o.PipelinePoolSize, o.ContextTimeoutEnabled = -1, 1, -1, true
 		setDefaults(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout, &o.PoolSize)
 		o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
@@ -88,11 +98,12 @@ func sentinelOptions(a *address) (*redis.FailoverOptions, error) {
 	return o, nil
 }
 
-func connectCluster(a *address) (redis.UniversalClient, error) {
+func connectCluster(a *address, id *identity) (redis.UniversalClient, error) {
 	o, err := redis.ParseClusterURL(a.url())
 	if err != nil {
 		return nil, fmt.Errorf("redis URL: %w", err)
 	}
+	id.complete(o.TLSConfig)
 	o.MaxRetries, o.DialerRetries, o.PipelinePoolSize, o.ContextTimeoutEnabled = -1, 1, -1, true
 	setDefaults(&o.DialTimeout, &o.ReadTimeout, &o.WriteTimeout, &o.PoolTimeout, &o.PoolSize)
 	o.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}

@@ -54,6 +54,26 @@ func passing(err error) bool {
 // noScript says that a script must be sent whole; asynq then does so.
 func noScript(err error) bool { return redis.HasErrorPrefix(err, "NOSCRIPT") }
 
+// sentinelHook makes errors of asking the sentinels for the master look like what
+// they are: nothing was sent. Its other methods change nothing.
+type sentinelHook struct{}
+
+func (sentinelHook) DialHook(next redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err != nil {
+			err = &net.OpError{Op: "dial", Net: network, Err: err}
+		}
+		return conn, err
+	}
+}
+
+func (sentinelHook) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+
+func (sentinelHook) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
 // maybeTwice marks the failure of a cluster client, which tries other nodes by
 // itself and returns only the last try's error: an earlier one may have arrived.
 type maybeTwice struct{ err error }

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/waybill-dev/waybill/internal/fault"
+	"github.com/waybill-dev/waybill/internal/queue"
+	"github.com/waybill-dev/waybill/tasks"
 )
 
 // pingTimeout bounds the question whether Redis is there.
@@ -70,7 +72,11 @@ func (h *Handler) judge(r *http.Request, a *answer) error {
 func (h *Handler) blame(ctx context.Context, cause error) error {
 	ctx, cancel := context.WithTimeout(ctx, pingTimeout)
 	defer cancel()
-	if err := h.o.Redis.Ping(ctx).Err(); err != nil {
+	node, err := queue.Node(ctx, h.o.Redis, tasks.QueueWrites)
+	if err == nil {
+		err = node.Ping(ctx).Err()
+	}
+	if err != nil {
 		return fault.Wrap(fault.QueueUnavailable, cause, "the queues cannot be reached")
 	}
 	return fault.Wrap(fault.Internal, cause, "the queues could not be read")

@@ -22,6 +22,9 @@ const (
 	Delete  Action = "delete"
 )
 
+// Known says whether this version knows what a does; a newer one may have more.
+func (a Action) Known() bool { return a == Create || a == Replace || a == Patch || a == Delete }
+
 // Status is where an operation stands. Done and Failed never change.
 type Status string
 

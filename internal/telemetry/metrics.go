@@ -31,6 +31,7 @@ type Metrics struct {
 	stale         prometheus.Counter
 	retried       *prometheus.CounterVec
 	recovered     prometheus.Counter
+	unreadable    *prometheus.CounterVec
 
 	deliveries      *prometheus.CounterVec
 	attempt         *prometheus.HistogramVec
@@ -75,6 +76,7 @@ func (m *Metrics) addWrites() {
 	m.stale = m.plainCounter("waybill_stale_dropped_total", "Operations stamped and never enqueued, found and dropped.")
 	m.retried = m.counter("waybill_apply_retries_total", "Tries at a batch that failed and are repeated.", "reason")
 	m.recovered = m.plainCounter("waybill_tasks_recovered_total", "Tasks that a lost worker had in hand, back in the queue.")
+	m.unreadable = m.counter("waybill_tasks_unreadable_total", "Tasks that only a newer version can read, each time one was handed back.", "queue")
 	for _, kind := range []fault.Kind{fault.Internal, fault.QueueUnavailable, fault.StoreUnavailable, fault.Overloaded} {
 		m.rejected.WithLabelValues(string(kind))
 	}

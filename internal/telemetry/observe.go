@@ -75,6 +75,9 @@ func (m *Metrics) Retried(err error) { m.retried.WithLabelValues(string(fault.Ki
 // Recovered counts tasks of lost workers that came back.
 func (m *Metrics) Recovered(tasks int) { m.recovered.Add(float64(tasks)) }
 
+// Unreadable counts a task that this version had to hand back.
+func (m *Metrics) Unreadable(queue string) { m.unreadable.WithLabelValues(queue).Inc() }
+
 // Attempted implements notify.Observer.
 func (m *Metrics) Attempted(t record.Trace, c subscription.Channel, outcome string, took time.Duration) {
 	m.deliveries.WithLabelValues(string(c), outcome).Inc()

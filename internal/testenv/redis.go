@@ -3,11 +3,12 @@ package testenv
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -20,11 +21,15 @@ type RedisOptions struct {
 	Dir         string   // where its files go; "" = a temporary one, removed by Close
 	AppendFsync string   // "always" (default), "everysec", or "no" for no append-only file at all
 	Port        int      // 0 = a free one
+	TLS         bool     // speak TLS alone, with those alone who have a certificate: see Redis.Certificates
 	Extra       []string // further arguments: "--maxmemory", "10mb"
 }
 
 // Redis is a redis-server or valkey-server process on the loopback.
-type Redis struct{ server }
+type Redis struct {
+	server
+	certificates *Certificates // nil: no TLS
+}
 
 // StartRedis starts a Redis server and returns when it answers. ctx bounds the
 // start alone. Its errors wrap ErrNotInstalled where there is no such program.
@@ -37,9 +42,14 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Redis{server{name: "Redis", scratch: dir, stop: syscall.SIGTERM}}
+	r := &Redis{server: server{name: "Redis", scratch: dir, stop: syscall.SIGTERM}}
+	if o.TLS {
+		if r.certificates, err = writeCertificates(dir.path); err != nil {
+			return nil, errors.Join(err, dir.remove())
+		}
+	}
 	r.command = func(port int) command {
-		args := []string{"--bind", "127.0.0.1", "--port", fmt.Sprint(port), "--dir", dir.path, "--save", ""}
+		args := append([]string{"--bind", "127.0.0.1", "--dir", dir.path, "--save", ""}, r.portArgs(port)...)
 		switch o.AppendFsync {
 		case "no":
 			args = append(args, "--appendonly", "no")
@@ -50,22 +60,49 @@ func StartRedis(ctx context.Context, o RedisOptions) (*Redis, error) {
 		}
 		return command{path: path, args: append(args, o.Extra...), dir: dir.path, deathsig: syscall.SIGKILL}
 	}
-	r.ready = func(ctx context.Context, pid int) error { return redisReady(ctx, r.addr(), pid) }
+	r.ready = func(ctx context.Context, pid int) error { return redisReady(ctx, r.addr(), r.certificates, pid) }
 	if err := r.open(ctx, o.Port); err != nil {
 		return nil, err
 	}
 	return r, nil
 }
 
-// URL returns the server's redis:// URL, with database 0.
-func (r *Redis) URL() string { return "redis://" + r.Addr() + "/0" }
+func (r *Redis) portArgs(port int) []string {
+	if r.certificates == nil {
+		return []string{"--port", strconv.Itoa(port)}
+	}
+	c := r.certificates
+	return []string{"--port", "0", "--tls-port", strconv.Itoa(port), "--tls-ca-cert-file", c.CA, "--tls-cert-file", c.Cert, "--tls-key-file", c.Key}
+}
+
+// URL returns the server's redis:// or rediss:// URL, with database 0.
+func (r *Redis) URL() string {
+	if r.certificates != nil {
+		return "rediss://" + r.Addr() + "/0"
+	}
+	return "redis://" + r.Addr() + "/0"
+}
+
+// Certificates are those of a server that speaks TLS, else nil.
+func (r *Redis) Certificates() *Certificates { return r.certificates }
 
 // NewRedis starts a Redis for this test alone, which the test may kill, pause
 // and start again. Without one installed the test is skipped, or fails if
 // WAYBILL_TEST_REQUIRE names redis.
 func NewRedis(t testing.TB) *Redis {
 	t.Helper()
-	r, err := StartRedis(t.Context(), RedisOptions{})
+	return newRedis(t, RedisOptions{})
+}
+
+// NewTLSRedis is NewRedis with TLS.
+func NewTLSRedis(t testing.TB) *Redis {
+	t.Helper()
+	return newRedis(t, RedisOptions{TLS: true})
+}
+
+func newRedis(t testing.TB, o RedisOptions) *Redis {
+	t.Helper()
+	r, err := StartRedis(t.Context(), o)
 	if err != nil {
 		unavailable(t, "redis", err)
 	}
@@ -75,10 +112,10 @@ func NewRedis(t testing.TB) *Redis {
 
 // redisReady asks the server at addr for a PONG and for its process ID: another
 // test's server may have taken the port while ours was starting.
-func redisReady(ctx context.Context, addr string, pid int) error {
+func redisReady(ctx context.Context, addr string, c *Certificates, pid int) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	conn, err := c.dial(ctx, addr)
 	if err != nil {
 		return err
 	}
