@@ -19,7 +19,7 @@ const (
 
 // keyspace is the Redis keys of one queue.
 type keyspace struct {
-	pending, paused, active, lease, scheduled, retry string
+	pending, paused, active, lease, scheduled, retry, archived string
 
 	task string // and an ID: the hash of that task
 }
@@ -28,7 +28,7 @@ func keysOf(queue string) keyspace {
 	p := "asynq:{" + queue + "}:"
 	return keyspace{
 		pending: p + "pending", paused: p + "paused", active: p + "active", lease: p + "lease",
-		scheduled: p + "scheduled", retry: p + "retry", task: p + "t:",
+		scheduled: p + "scheduled", retry: p + "retry", archived: p + "archived", task: p + "t:",
 	}
 }
 
