@@ -73,6 +73,7 @@ func (a *App) startWorker(background context.Context) error {
 		return err
 	}
 	a.background(func() { dispatcher.Run(background) })
+	a.background(func() { a.newMaintainer().Run(background) })
 	a.background(func() {
 		a.alarm.Hear(background, dispatcher.ID(), func(keys ...subscription.Key) { dispatcher.Poke(keys...) })
 	})

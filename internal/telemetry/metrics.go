@@ -37,6 +37,9 @@ type Metrics struct {
 	attempt         *prometheus.HistogramVec
 	storeToDelivery prometheus.Histogram
 	disabled        *prometheus.CounterVec
+	purged          *prometheus.CounterVec
+	maintained      *prometheus.HistogramVec
+	archived        *prometheus.GaugeVec
 	swept           prometheus.Counter
 }
 
@@ -61,6 +64,10 @@ func NewMetrics(version string) *Metrics {
 	})
 	build.Set(1)
 	r.MustRegister(build)
+	archived := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "waybill_archived_tasks", Help: "Tasks that asynq has given up, as this worker saw within the last minute: there should be none.",
+	}, []string{"queue"})
+	r.MustRegister(archived)
 	return &Metrics{
 		registry: r,
 		requests: counter("waybill_http_requests_total", "Requests answered.", "method", "route", "code"),
@@ -77,6 +84,10 @@ func NewMetrics(version string) *Metrics {
 		stale:      counter("waybill_stale_dropped_total", "Operations stamped and never enqueued, found and dropped.").WithLabelValues(),
 		retried:    counter("waybill_apply_retries_total", "Tries at a batch that failed and are repeated.", "reason"),
 		recovered:  counter("waybill_tasks_recovered_total", "Tasks that a lost worker had in hand, back in the queue.").WithLabelValues(),
+
+		archived:   archived,
+		purged:     counter("waybill_purged_total", "Rows removed because their time is over.", "table"),
+		maintained: histogram("waybill_purge_seconds", "How long a run of a job of maintenance took.", latencyBuckets, "job"),
 
 		deliveries: counter("waybill_deliveries_total", "Attempts at deliveries, by what became of the delivery: delivered, retried, dead.", "channel", "outcome"),
 		attempt:    histogram("waybill_delivery_attempt_seconds", "How long an attempt took, to the end of the answer.", latencyBuckets, "channel"),
@@ -158,3 +169,18 @@ func (m *Metrics) Disabled(reason string) { m.disabled.WithLabelValues(reason).I
 
 // Swept implements notify.Observer.
 func (m *Metrics) Swept(subscriptions int) { m.swept.Add(float64(subscriptions)) }
+
+// Purged implements maintain.Observer.
+func (m *Metrics) Purged(table string, rows int64) {
+	m.purged.WithLabelValues(table).Add(float64(rows))
+}
+
+// Maintained implements maintain.Observer.
+func (m *Metrics) Maintained(job string, took time.Duration) {
+	m.maintained.WithLabelValues(job).Observe(took.Seconds())
+}
+
+// Archived implements maintain.Observer.
+func (m *Metrics) Archived(queue string, tasks int64) {
+	m.archived.WithLabelValues(queue).Set(float64(tasks))
+}
