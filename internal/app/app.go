@@ -128,11 +128,6 @@ func (a *App) warn() {
 	if a.config.Secret == "" {
 		a.log.Warn("WAYBILL_SECRET is not set: nobody can log in, there can be no subscriptions, and those made with one get nothing from this process")
 	}
-	for _, c := range a.collections.All() {
-		if c.Retention != 0 {
-			a.log.Warn("retention is not enforced by this version: records stay", "collection", c.Name)
-		}
-	}
 }
 
 func loopback(address string) bool {

@@ -133,10 +133,14 @@ func (a *App) migrate(ctx context.Context) error {
 		return err
 	}
 	indexes := map[string][]string{}
+	var expire []string
 	for _, c := range a.collections.All() {
 		indexes[c.Name] = c.Indexes
+		if c.Retention != 0 {
+			expire = append(expire, c.Name)
+		}
 	}
-	return a.store.EnsureIndexes(ctx, indexes)
+	return a.store.EnsureIndexes(ctx, indexes, expire...)
 }
 
 func (a *App) ping(ctx context.Context) error {

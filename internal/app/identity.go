@@ -27,7 +27,7 @@ func newAuth(c config.Config, s *store.Store, collections *collection.Set, log *
 		return nil, fmt.Errorf("WAYBILL_TOKEN_KEYS: %w", err)
 	}
 	return auth.New(s, auth.Options{
-		Box: box, TokenKeys: keys, Registration: c.Registration, AuditRetention: c.AuditRetention, Logger: log,
+		Box: box, TokenKeys: keys, Registration: c.Registration, Logger: log,
 		Collections: func(name string) bool {
 			_, known := collections.Get(name)
 			return known

@@ -61,6 +61,9 @@ func (a *App) startWorker(background context.Context) error {
 		})
 		handlers[tasks.QueueWrites] = served{a.config.Concurrency, a.newReader(tasks.QueueWrites, handler, tasks.TypeApply)}
 	}
+	if a.config.Queues.Has(tasks.QueueMaintenance) { // no tasks of asynq: see docs/adr/0017-maintenance.md
+		a.background(func() { a.newMaintainer().Run(background) })
+	}
 	servers, err := a.newServers(handlers)
 	if err != nil {
 		return err

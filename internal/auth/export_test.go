@@ -10,14 +10,11 @@ import (
 // Hashes returns how many passwords were hashed.
 func (s *Service) Hashes() int64 { return s.hasher.made.Load() }
 
-// Poll, Flush and Purge are what Run does now and then.
+// Poll and Flush are what Run does now and then.
 func (s *Service) Poll(ctx context.Context) error { return s.poll(ctx) }
 
 // Flush is one of Run's.
 func (s *Service) Flush(ctx context.Context) { s.flush(ctx) }
-
-// Purge is one of Run's.
-func (s *Service) Purge(ctx context.Context) error { return s.purge(ctx) }
 
 // ParseHash says whether text is a hash, how it is written again and whether it is too cheap.
 func ParseHash(text string) (again string, cheap bool, err error) {

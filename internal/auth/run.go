@@ -6,20 +6,15 @@ import (
 	"maps"
 	"sync"
 	"time"
-
-	"github.com/waybill-dev/waybill/internal/principal"
 )
 
 const (
 	pollEvery  = time.Second
 	flushEvery = 30 * time.Second
-	purgeEvery = time.Hour
-	keepEnded  = 30 * 24 * time.Hour // of sessions, for whoever looks into what happened
-	purgeBatch = 1_000               // rows of each kind at a time, so that no table is locked for long
 )
 
-// Run asks for the version of identities, notes when keys were used and purges what
-// is over, until ctx ends.
+// Run asks for the version of identities and notes when keys were used, until ctx
+// ends. What is over is purged by maintain.
 func (s *Service) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() {
@@ -29,7 +24,6 @@ func (s *Service) Run(ctx context.Context) {
 		every(ctx, flushEvery, func() { s.flush(ctx) })
 		s.flush(context.WithoutCancel(ctx))
 	})
-	all.Go(func() { every(ctx, purgeEvery, func() { s.warn(ctx, "identities are not purged", s.purge(ctx)) }) })
 	all.Wait()
 }
 
@@ -90,19 +84,4 @@ func (s *Service) flush(ctx context.Context) {
 	defer s.used.Unlock()
 	maps.Copy(used, s.used.at) // what came meanwhile is newer
 	s.used.at = used
-}
-
-func (s *Service) purge(ctx context.Context) error {
-	now := s.now()
-	var audited time.Time
-	if s.o.AuditRetention > 0 {
-		audited = now.Add(-s.o.AuditRetention)
-	}
-	ctx = principal.WithActor(ctx, principal.Actor{Principal: "system"})
-	for {
-		n, err := s.store.PurgeIdentity(ctx, now.Add(-keepEnded), audited, purgeBatch)
-		if err != nil || n == 0 {
-			return err
-		}
-	}
 }

@@ -14,13 +14,12 @@ import (
 
 // Options of a Service.
 type Options struct {
-	Box            secret.Box // signs access tokens if TokenKeys do not; the zero Box: nobody can log in
-	TokenKeys      TokenKeys
-	Registration   string                 // "open" or "closed"; "" is closed
-	AuditRetention time.Duration          // 0: for ever
-	Collections    func(name string) bool // which there are; nil: any
-	Logger         *slog.Logger           // nil: silent
-	Now            func() time.Time       // nil: time.Now
+	Box          secret.Box // signs access tokens if TokenKeys do not; the zero Box: nobody can log in
+	TokenKeys    TokenKeys
+	Registration string                 // "open" or "closed"; "" is closed
+	Collections  func(name string) bool // which there are; nil: any
+	Logger       *slog.Logger           // nil: silent
+	Now          func() time.Time       // nil: time.Now
 }
 
 // Service verifies who is asking, and makes, changes and ends what they show.

@@ -20,9 +20,6 @@ type Store interface {
 	IdentityVersion(ctx context.Context) (int64, error)
 	// EnsureTenant makes a tenant that is not there. No version.
 	EnsureTenant(ctx context.Context, t principal.Tenant) error
-	// PurgeIdentity removes what ended before ended (sessions, spent tokens) and
-	// audit entries from before audited, at most limit rows of each, and says how many.
-	PurgeIdentity(ctx context.Context, ended, audited time.Time, limit int) (int64, error)
 }
 
 // Users are people.

@@ -53,6 +53,13 @@ var adminKey = regexp.MustCompile(`^wb_[A-Za-z0-9]{1,32}_[!-~]{32,}$`)
 // minAudit is the shortest time that keeping an audit makes sense for.
 const minAudit = time.Hour
 
+// A repeat under an idempotency key is enqueued again unless its operation is found:
+// so operations outlive the keys, which live for 24 hours by Redis's clock.
+const (
+	minOperations = 25 * time.Hour
+	minDeliveries = time.Hour
+)
+
 // validateAccess checks the settings of who may do what, and how much of it.
 func (c *Config) validateAccess() error {
 	var all []error
@@ -72,6 +79,12 @@ func (c *Config) validateAccess() error {
 	}
 	if c.AuditRetention != 0 && c.AuditRetention < minAudit {
 		all = append(all, errors.New("WAYBILL_AUDIT_RETENTION must be 0 (for ever) or at least 1h"))
+	}
+	if c.OperationKeep != 0 && c.OperationKeep < minOperations {
+		all = append(all, errors.New("WAYBILL_OPERATION_RETENTION must be 0 (for ever) or at least 25h: longer than idempotency keys live"))
+	}
+	if c.DeliveryKeep != 0 && c.DeliveryKeep < minDeliveries {
+		all = append(all, errors.New("WAYBILL_DELIVERY_RETENTION must be 0 (for ever) or at least 1h"))
 	}
 	if _, ok := address(c.PrometheusURL); c.PrometheusURL != "" && !ok {
 		all = append(all, errors.New("WAYBILL_PROMETHEUS_URL must be http://host:port or https://host:port"))

@@ -53,6 +53,8 @@ type Config struct {
 	RateLogin       collection.Rate `env:"WAYBILL_RATE_LOGIN" envDefault:"10/m" doc:"Failed logins to one account from one client address, by each process."`
 	MaxConnections  int             `env:"WAYBILL_MAX_CONNECTIONS" envDefault:"16384" doc:"Connections to the public API at a time, idle ones too; further ones wait. 0: no limit."`
 	AuditRetention  time.Duration   `env:"WAYBILL_AUDIT_RETENTION" envDefault:"8760h" doc:"How long the audit is kept. 0: for ever."`
+	OperationKeep   time.Duration   `env:"WAYBILL_OPERATION_RETENTION" envDefault:"720h" doc:"How long operations are kept after they ended. 0: for ever."`
+	DeliveryKeep    time.Duration   `env:"WAYBILL_DELIVERY_RETENTION" envDefault:"720h" doc:"How long deliveries are kept after they ended, with their attempts, and events to be replayed. 0: for ever."`
 	PrometheusURL   string          `env:"WAYBILL_PROMETHEUS_URL" doc:"A Prometheus that scrapes us, such as http://prometheus:9090: draws the charts in /queues/."`
 	MaxBacklog      int64           `env:"WAYBILL_MAX_BACKLOG" envDefault:"1000000" doc:"Operations accepted and not finished: with so many, writes are refused with 503 until there are fewer. 0: no limit."`
 	MaxBody         int64           `env:"WAYBILL_MAX_BODY" envDefault:"262144" doc:"Largest body of one record, in bytes."`

@@ -24,6 +24,7 @@ func TestFromEnv_Defaults(t *testing.T) {
 		ShutdownTimeout: 20 * time.Second, LogLevel: "info", LogFormat: "text", Deliveries: 2048,
 		RateAuth: collection.Rate{N: 100, Per: time.Minute}, RateLogin: collection.Rate{N: 10, Per: time.Minute},
 		MaxConnections: 16384, MaxBacklog: 1_000_000, AuditRetention: 365 * 24 * time.Hour, Queues: config.Queues{"writes", "notify", "maintenance"},
+		OperationKeep: 720 * time.Hour, DeliveryKeep: 720 * time.Hour,
 		Retries: []time.Duration{5 * time.Second, 5 * time.Minute, 30 * time.Minute, 2 * time.Hour, 5 * time.Hour, 10 * time.Hour, 10 * time.Hour},
 	}
 	for name, environment := range map[string][]string{
@@ -53,7 +54,7 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		"WAYBILL_WEBHOOK_PROXY=http://u:p@proxy:3128", "SMTP_URL=smtp://mail:25", "SMTP_FROM=w@example.com",
 		"WAYBILL_ADMIN_KEY=" + key, "WAYBILL_REGISTRATION=closed", "WAYBILL_TOKEN_KEYS=any:thing", "WAYBILL_TRUSTED_PROXIES=10.0.0.0/8, ::1,192.0.2.1",
 		"WAYBILL_CORS_ORIGINS=https://app.example,http://localhost:3000,https://[::1]:8443,https://xn--bcher-kva.example", "WAYBILL_RATE_READS=100/s", "WAYBILL_RATE_WRITES=5/m",
-		"WAYBILL_RATE_AUTH=7/h", "WAYBILL_RATE_LOGIN=1/s", "WAYBILL_MAX_CONNECTIONS=1000000", "WAYBILL_AUDIT_RETENTION=1h", "WAYBILL_PROMETHEUS_URL=http://p:9090",
+		"WAYBILL_RATE_AUTH=7/h", "WAYBILL_RATE_LOGIN=1/s", "WAYBILL_MAX_CONNECTIONS=1000000", "WAYBILL_AUDIT_RETENTION=1h", "WAYBILL_OPERATION_RETENTION=25h", "WAYBILL_DELIVERY_RETENTION=1h", "WAYBILL_PROMETHEUS_URL=http://p:9090",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=http://c:4318", "OTEL_SERVICE_NAME=writes",
 		"WAYBILL_QUEUES=notify, writes,notify", "WAYBILL_REDIS_WAIT=2",
 	})
@@ -71,7 +72,7 @@ func TestFromEnv_EverySetting(t *testing.T) {
 		CORSOrigins:    []string{"https://app.example", "http://localhost:3000", "https://[::1]:8443", "https://xn--bcher-kva.example"},
 		RateReads:      collection.Rate{N: 100, Per: time.Second}, RateWrites: collection.Rate{N: 5, Per: time.Minute},
 		RateAuth: collection.Rate{N: 7, Per: time.Hour}, RateLogin: collection.Rate{N: 1, Per: time.Second},
-		MaxConnections: 1_000_000, AuditRetention: time.Hour, PrometheusURL: "http://p:9090",
+		MaxConnections: 1_000_000, AuditRetention: time.Hour, OperationKeep: 25 * time.Hour, DeliveryKeep: time.Hour, PrometheusURL: "http://p:9090",
 		OTLPEndpoint: "http://c:4318", ServiceName: "writes",
 		Queues: config.Queues{"notify", "writes"}, RedisWait: 2,
 	}
@@ -102,6 +103,7 @@ func TestFromEnv_RefusesBadValuesByTheirName(t *testing.T) {
 		"WAYBILL_CORS_ORIGINS=https://u@app.example", "WAYBILL_CORS_ORIGINS=https://app.example?a", "WAYBILL_CORS_ORIGINS=https://a.example, https://b.example", "WAYBILL_CORS_ORIGINS=https://bücher.example",
 		"WAYBILL_CORS_ORIGINS=https://app.example#", "WAYBILL_CORS_ORIGINS=https://a b.example", "WAYBILL_CORS_ORIGINS=https://app.example:x", "WAYBILL_CORS_ORIGINS=ftp://app.example", "WAYBILL_CORS_ORIGINS=https://a.example,",
 		"WAYBILL_RATE_READS=100", "WAYBILL_RATE_WRITES=0/s", "WAYBILL_RATE_AUTH=-1/m", "WAYBILL_RATE_LOGIN=10/d", "WAYBILL_AUDIT_RETENTION=59m", "WAYBILL_AUDIT_RETENTION=-1h", "WAYBILL_AUDIT_RETENTION=365",
+		"WAYBILL_OPERATION_RETENTION=24h", "WAYBILL_OPERATION_RETENTION=-48h", "WAYBILL_DELIVERY_RETENTION=59m",
 		"WAYBILL_QUEUES=write", "WAYBILL_QUEUES=writes,,notify", "WAYBILL_QUEUES=Writes", "WAYBILL_QUEUES=,", "WAYBILL_REDIS_WAIT=-1", "WAYBILL_REDIS_WAIT=17",
 		"WAYBILL_PROMETHEUS_URL=prometheus:9090", "WAYBILL_PROMETHEUS_URL=ftp://p", "WAYBILL_PROMETHEUS_URL=http://",
 		"OTEL_EXPORTER_OTLP_ENDPOINT=collector:4318",
@@ -142,8 +144,8 @@ func TestFromEnv_RefusesBadAdminKeysWithoutShowingThem(t *testing.T) {
 
 func TestFromEnv_NoLimitsAndForEver(t *testing.T) {
 	t.Parallel()
-	c, err := config.FromEnv([]string{"WAYBILL_MAX_CONNECTIONS=0", "WAYBILL_AUDIT_RETENTION=0"})
-	if err != nil || c.MaxConnections != 0 || c.AuditRetention != 0 {
+	c, err := config.FromEnv([]string{"WAYBILL_MAX_CONNECTIONS=0", "WAYBILL_AUDIT_RETENTION=0", "WAYBILL_OPERATION_RETENTION=0", "WAYBILL_DELIVERY_RETENTION=0"})
+	if err != nil || c.MaxConnections != 0 || c.AuditRetention != 0 || c.OperationKeep != 0 || c.DeliveryKeep != 0 {
 		t.Errorf("%d connections, audit for %v, %v", c.MaxConnections, c.AuditRetention, err)
 	}
 }

@@ -75,6 +75,34 @@ func (c *Client) Size(ctx context.Context, queue string) (int64, error) {
 	return n, nil
 }
 
+// Have says which of ids queue has, in their order, like Lookup but without
+// bringing the tasks.
+func (c *Client) Have(ctx context.Context, queue string, ids ...string) ([]bool, error) {
+	keys := keysOf(queue)
+	pipe := c.rc.Pipeline()
+	answers := make([]*redis.BoolCmd, len(ids))
+	for i, id := range ids {
+		answers[i] = pipe.HExists(ctx, keys.task+id, "msg")
+	}
+	if _, err := pipe.Exec(ctx); err != nil {
+		return nil, fmt.Errorf("look up in queue %s: %w", queue, err)
+	}
+	have := make([]bool, len(ids))
+	for i, answer := range answers {
+		have[i] = answer.Val()
+	}
+	return have, nil
+}
+
+// Archived returns how many tasks of queue asynq has given up.
+func (c *Client) Archived(ctx context.Context, queue string) (int64, error) {
+	n, err := c.rc.ZCard(ctx, keysOf(queue).archived).Result()
+	if err != nil {
+		return 0, fmt.Errorf("archive of queue %s: %w", queue, err)
+	}
+	return n, nil
+}
+
 // stateOf is the state of that name; 0 if asynq has none.
 func stateOf(name string) asynq.TaskState {
 	for s := asynq.TaskStateActive; s <= asynq.TaskStateAggregating; s++ {

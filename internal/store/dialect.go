@@ -40,6 +40,9 @@ type dialect interface {
 	at(t time.Time) any
 	// lockRow ends a statement that reads one row and locks it.
 	lockRow() string
+	// lockFree ends a statement that locks the rows of a table, and leaves out those
+	// that somebody else has locked.
+	lockFree(table string) string
 	// relaxed is an expression that, evaluated in a transaction, lets its commit
 	// return before it is on disk: for what a crash may undo.
 	relaxed() string

@@ -39,6 +39,7 @@ func identityCases(s *Store) []planCase {
 		one("tokens of old sessions", purgeTokens, "refresh_tokens_by_session", at, none, 100),
 		one("old sessions", purgeSessions, "sessions_by_end", at, none, 100),
 		one("expired sessions", purgeSessions, "sessions_by_expiry", at, none, 100),
+		one("revoked keys", purgeKeys, "api_keys_pkey", at, none, 100),
 		one("old audit", purgeAudit, "audit_by_time", at, 100),
 	}
 	for _, before := range []string{"", "900"} {

@@ -94,6 +94,76 @@ func (c planCase) check(t *testing.T, plan string, never ...string) {
 	}
 }
 
+// TestPlans_OfPurges: neither what they look through nor what they remove is found
+// by reading a table, however fresh its statistics are.
+func TestPlans_OfPurges(t *testing.T) {
+	t.Parallel()
+	purges := map[Purge][]string{
+		{Of: Operations}:                      {"operations_pkey", "PRIMARY KEY"},
+		{Of: Deliveries}:                      {"deliveries_pkey", "sqlite_autoindex_deliveries"},
+		{Of: Events}:                          {"events_pkey", "sqlite_autoindex_events"},
+		{Of: Records, Collection: "messages"}: {"records_expiry_", "records_expiry_"},
+	}
+	for kind, url := range []string{testenv.PostgresURL(t), "sqlite:" + filepath.Join(t.TempDir(), "x.db")} {
+		s := filled(t, url)
+		if err := s.EnsureIndexes(t.Context(), map[string][]string{"messages": {"n"}}, "messages"); err != nil {
+			t.Fatal(err)
+		}
+		for _, analyze := range []bool{false, true} {
+			if analyze {
+				if _, err := s.writes.ExecContext(t.Context(), "ANALYZE"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for p, indexes := range purges {
+				how, err := s.purging(&p)
+				if err != nil {
+					t.Fatal(err)
+				}
+				name := fmt.Sprintf("%s of %T, analyzed %v", p.Of, s.dialect, analyze)
+				how.checkPlans(t, s, name, indexes[kind])
+			}
+		}
+	}
+}
+
+func (p *purging) checkPlans(t *testing.T, s *Store, name, index string) {
+	t.Helper()
+	low, high := record.NewID(1, 0, 0), record.NewID(1_767_225_600_000_001, 0, 0)
+	input := append(purgeColumns("default", "messages", []paged{{low, low}}), column{"before", "timestamptz", []time.Time{time.Now()}})
+	check := func(what, statement string, args ...any) {
+		t.Helper()
+		prefix := map[bool]string{true: "EXPLAIN ", false: "EXPLAIN QUERY PLAN "}[s.reads == s.writes]
+		plan := explain(t, s.writes, prefix+statement, args...)
+		c := planCase{name: name + ", " + what, indexes: []string{index}}
+		switch {
+		case what == "attempts":
+			c.indexes = []string{"attempts"}
+		case p.table == Records && what != "page":
+			c.indexes = []string{map[bool]string{true: "records_pkey", false: "sqlite_autoindex_records"}[s.reads == s.writes]}
+		}
+		c.check(t, plan, "Seq Scan on "+p.table, "Seq Scan on attempts", "SCAN "+p.table, "SCAN attempts", "SCAN t")
+	}
+	check("page", p.page(s.dialect), "default", low, high, 500)
+	withInput := func(input []column, statement string) (string, []any) {
+		if _, ok := s.dialect.(postgresDialect); ok {
+			with, args := postgresDialect{}.input(input)
+			return with + statement, args
+		}
+		args := make([]any, len(input))
+		for i := range input {
+			args[i] = input[i].sqlite(0)
+		}
+		return sqliteDialect{}.input(input) + statement, args
+	}
+	lock, args := withInput(input, p.lock(s.dialect))
+	check("lock", lock, args...)
+	for _, r := range p.removes {
+		statement, args := withInput(input[:4], r.statement)
+		check(r.table, statement, args...)
+	}
+}
+
 // TestPlans_OfAFreshTable is about plans made before there are statistics: a
 // batch must not read the collection once for each record.
 func TestPlans_OfAFreshTable(t *testing.T) {

@@ -15,18 +15,26 @@ import (
 const (
 	// indexPrefix begins the names of the indexes on fields; the rest is a hash.
 	indexPrefix = "records_field_"
+	// expiryPrefix begins the names of the indexes by the last write.
+	expiryPrefix = "records_expiry_"
 	// indexed is how many characters of a value an index holds. A Postgres index
 	// row has room for about 2,700 bytes, and a value must not make a write fail.
 	indexed = 200
 )
 
-// EnsureIndexes makes the indexes that lists filtered by field use: want has the
-// fields of each collection. Missing and broken ones are built (in Postgres
+// EnsureIndexes makes the indexes that lists filtered by field use, and those that
+// the purge of records uses: want has the fields of each collection, and expire the
+// collections whose records go some time after their last write. Missing and broken ones are built (in Postgres
 // without holding up writes), those no longer wanted are dropped. It takes as
 // long as that takes; other processes that call it wait. Its errors are
 // StoreUnavailable.
-func (s *Store) EnsureIndexes(ctx context.Context, want map[string][]string) error {
+func (s *Store) EnsureIndexes(ctx context.Context, want map[string][]string, expire ...string) error {
 	definitions := s.definitions(want)
+	for _, collection := range expire {
+		if name, definition := s.expiry(collection); storable(collection) {
+			definitions[name] = definition
+		}
+	}
 	err := s.exclusively(ctx, func(conn *sql.Conn) (err error) {
 		how := s.dialect.indexes()
 		if err := execAll(ctx, conn, how.before...); err != nil {
@@ -74,10 +82,21 @@ func (s *Store) definitions(want map[string][]string) map[string]string {
 			}
 			definition := fmt.Sprintf(" ON records (tenant, (%s), created_by) WHERE collection = %s",
 				head(s.dialect.field(field)), s.dialect.literal(collection))
-			definitions[fmt.Sprintf("%s%x", indexPrefix, sha256.Sum256([]byte(definition)))[:50]] = definition
+			definitions[indexName(indexPrefix, definition)] = definition
 		}
 	}
 	return definitions
+}
+
+// expiry returns the name and the definition of the index of a collection's records
+// by their last write. Collections without retention have none: it costs each write.
+func (s *Store) expiry(collection string) (name, definition string) {
+	definition = " ON records (tenant, updated_by) WHERE collection = " + s.dialect.literal(collection)
+	return indexName(expiryPrefix, definition), definition
+}
+
+func indexName(prefix, definition string) string {
+	return fmt.Sprintf("%s%x", prefix, sha256.Sum256([]byte(definition)))[:50]
 }
 
 // head is the part of an expression that an index holds.
@@ -91,7 +110,7 @@ func headOf(value string) string {
 	return string([]rune(value)[:indexed])
 }
 
-// fieldIndexes returns the names of the indexes on fields, and whether each is valid.
+// fieldIndexes returns the names of the indexes that EnsureIndexes has made, and whether each is valid.
 func fieldIndexes(ctx context.Context, conn *sql.Conn, list string) (map[string]bool, error) {
 	rows, err := conn.QueryContext(ctx, list)
 	if err != nil {
@@ -102,7 +121,7 @@ func fieldIndexes(ctx context.Context, conn *sql.Conn, list string) (map[string]
 		var name string
 		var ok bool
 		err := rows.Scan(&name, &ok)
-		if strings.HasPrefix(name, indexPrefix) {
+		if strings.HasPrefix(name, indexPrefix) || strings.HasPrefix(name, expiryPrefix) {
 			valid[name] = ok
 		}
 		return err

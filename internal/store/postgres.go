@@ -123,6 +123,10 @@ func (postgresDialect) at(t time.Time) any { return t.UTC() }
 
 func (postgresDialect) lockRow() string { return " FOR UPDATE" }
 
+func (postgresDialect) lockFree(table string) string {
+	return " FOR UPDATE OF " + table + " SKIP LOCKED"
+}
+
 func (postgresDialect) relaxed() string { return "set_config('synchronous_commit', 'off', true)" }
 
 func (postgresDialect) by(string) string { return "" }

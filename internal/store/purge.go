@@ -14,21 +14,30 @@ const (
 		UNION ALL SELECT t.hash FROM ` + endedSessions + ` JOIN refresh_tokens AS t ON t.session = s.id LIMIT $3)`
 	purgeSessions = `DELETE FROM sessions WHERE id IN (SELECT s.id FROM ` + endedSessions + `
 		WHERE NOT EXISTS (SELECT 1 FROM refresh_tokens AS t WHERE t.session = s.id) LIMIT $3)`
+	purgeKeys = `DELETE FROM api_keys WHERE (tenant, revoked_at, id) IN (SELECT k.tenant, k.revoked_at, k.id FROM tenants JOIN api_keys AS k ON k.tenant = tenants.name
+		WHERE k.revoked_at > $2 AND k.revoked_at < $1 AND k.created_by <> '' LIMIT $3)` // the operator's, revoked, must stay so
 	purgeAudit = `DELETE FROM audit WHERE (tenant, id) IN (SELECT tenant, id FROM audit WHERE at < $1 ORDER BY at LIMIT $2)`
 )
 
 // PurgeIdentity removes refresh tokens that were spent, and sessions that ended,
-// before ended, and entries of the audit from before audited: at most limit rows of
-// each. It returns how many; 0 says that nothing is left to remove.
-func (s *Store) PurgeIdentity(ctx context.Context, ended, audited time.Time, limit int) (removed int64, err error) {
+// before ended, entries of the audit from before audited, and keys that were revoked
+// before both: at most limit rows of each. It returns how many of which tables; none
+// says that nothing is left to remove.
+func (s *Store) PurgeIdentity(ctx context.Context, ended, audited time.Time, limit int) (removed map[string]int64, err error) {
 	over, none, old := s.dialect.at(orNever(ended)), s.dialect.at(never), s.dialect.at(orNever(audited))
+	both := over
+	if audited.Before(ended) {
+		both = old
+	}
+	removed = map[string]int64{}
 	for _, purge := range []struct {
-		statement string
-		args      arguments
+		table, statement string
+		args             arguments
 	}{
-		{purgeTokens, arguments{over, none, limit}},
-		{purgeSessions, arguments{over, none, limit}}, // whose tokens are gone
-		{purgeAudit, arguments{old, limit}},
+		{"refresh_tokens", purgeTokens, arguments{over, none, limit}},
+		{"sessions", purgeSessions, arguments{over, none, limit}}, // whose tokens are gone
+		{"api_keys", purgeKeys, arguments{both, none, limit}},
+		{"audit", purgeAudit, arguments{old, limit}},
 	} {
 		var n int64
 		err := s.transact(ctx, func(ctx context.Context, tx *sql.Tx) error {
@@ -42,7 +51,9 @@ func (s *Store) PurgeIdentity(ctx context.Context, ended, audited time.Time, lim
 		if err != nil {
 			return removed, err
 		}
-		removed += n
+		if n > 0 {
+			removed[purge.table] = n
+		}
 	}
 	return removed, nil
 }

@@ -113,7 +113,8 @@ func (r *replay) wanted(ctx context.Context, tx *sql.Tx, sub *subscription.Subsc
 	if err != nil {
 		return 0, false, err
 	}
-	rows, err := tx.QueryContext(ctx, "SELECT id, type, owner, body"+eventsBetween+" ORDER BY id LIMIT $4", r.key.Tenant, r.low, r.high, replayAtOnce)
+	// Locked: a purge must not take them before they have their deliveries.
+	rows, err := tx.QueryContext(ctx, "SELECT id, type, owner, body"+eventsBetween+" ORDER BY id LIMIT $4"+r.dialect.lockRow(), r.key.Tenant, r.low, r.high, replayAtOnce)
 	if err != nil {
 		return 0, false, err
 	}

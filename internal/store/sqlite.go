@@ -36,7 +36,7 @@ func openSQLite(path string, o Options) (writes, reads *sql.DB, err error) {
 		return nil, nil, fmt.Errorf("%w: %w", ErrURL, err)
 	}
 	// WAL needs a lock to be switched on: busy_timeout comes first.
-	pragmas := []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)"}
+	pragmas := []string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "journal_size_limit(67108864)"}
 	if writes, err = openSQLiteFile(path, "immediate", pragmas); err != nil {
 		return nil, nil, err
 	}
@@ -178,6 +178,8 @@ func (sqliteDialect) now(ahead int) string {
 func (sqliteDialect) at(t time.Time) any { return t.UTC().Format(timeLayout) }
 
 func (sqliteDialect) lockRow() string { return "" }
+
+func (sqliteDialect) lockFree(string) string { return "" }
 
 func (sqliteDialect) relaxed() string { return "''" }
 

@@ -37,6 +37,9 @@ type Metrics struct {
 	attempt         *prometheus.HistogramVec
 	storeToDelivery prometheus.Observer
 	disabled        *prometheus.CounterVec
+	purged          *prometheus.CounterVec
+	maintained      *prometheus.HistogramVec
+	archived        *prometheus.GaugeVec
 	swept           prometheus.Counter
 }
 
@@ -60,6 +63,7 @@ func NewMetrics(version string, collections ...string) *Metrics {
 	m.registry.MustRegister(build)
 	m.addWrites()
 	m.addDeliveries()
+	m.addMaintenance()
 	return m
 }
 
@@ -81,6 +85,15 @@ func (m *Metrics) addWrites() {
 		m.rejected.WithLabelValues(string(kind))
 	}
 	m.retried.WithLabelValues(string(fault.Internal))
+}
+
+func (m *Metrics) addMaintenance() {
+	m.archived = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "waybill_archived_tasks", Help: "Tasks that asynq has given up, as this worker saw within the last minute: there should be none.",
+	}, []string{"queue"})
+	m.registry.MustRegister(m.archived)
+	m.purged = m.counter("waybill_purged_total", "Rows removed because their time is over.", "table")
+	m.maintained = m.histogram("waybill_purge_seconds", "How long a run of a job of maintenance took.", latencyBuckets, "job")
 }
 
 func (m *Metrics) addDeliveries() {

@@ -94,3 +94,18 @@ func (m *Metrics) Disabled(reason string) { m.disabled.WithLabelValues(reason).I
 
 // Swept implements notify.Observer.
 func (m *Metrics) Swept(subscriptions int) { m.swept.Add(float64(subscriptions)) }
+
+// Purged implements maintain.Observer.
+func (m *Metrics) Purged(table string, rows int64) {
+	m.purged.WithLabelValues(table).Add(float64(rows))
+}
+
+// Maintained implements maintain.Observer.
+func (m *Metrics) Maintained(job string, took time.Duration) {
+	m.maintained.WithLabelValues(job).Observe(took.Seconds())
+}
+
+// Archived implements maintain.Observer.
+func (m *Metrics) Archived(queue string, tasks int64) {
+	m.archived.WithLabelValues(queue).Set(float64(tasks))
+}

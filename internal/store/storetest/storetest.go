@@ -19,7 +19,7 @@ type Open func(t testing.TB) *store.Store
 
 // Run runs the suite; each test gets a store of its own.
 func Run(t *testing.T, open Open) {
-	for _, group := range []map[string]func(*testing.T, *store.Store){applyTests, listTests, operationTests, notifyTests, userTests, keyTests, sessionTests, purgeTests, auditTests, ownerTests, standingTests} {
+	for _, group := range []map[string]func(*testing.T, *store.Store){applyTests, listTests, operationTests, notifyTests, userTests, keyTests, sessionTests, purgeTests, purgePageTests, auditTests, ownerTests, standingTests} {
 		for name, test := range group {
 			t.Run(name, func(t *testing.T) {
 				t.Parallel()
