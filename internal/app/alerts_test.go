@@ -83,6 +83,7 @@ scrape_configs:
 
 // firing returns the names of the alerts that fire, each once, sorted.
 func (p *prometheus) firing(t testing.TB) ([]string, error) {
+	t.Helper()
 	a, err := call(t.Context(), http.MethodGet, p.url+"/api/v1/alerts", "")
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ func newMetrics(a *App) *telemetry.Metrics {
 	m.Breaker("database", func() bool { return !a.gate.ready() })
 	if a.roles.API {
 		m.WatchQueues(telemetry.Queues{
-			Names: []string{tasks.QueueWrites, tasks.QueueNotify, tasks.QueueMaintenance},
+			Names: []string{tasks.QueueWrites, tasks.QueueNotify},
 			Queue: a.queue.Stats, Backlog: a.queue.Backlog, Memory: a.queue.Memory,
 		})
 		m.WatchStore(a.store.Standing)

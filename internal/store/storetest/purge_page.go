@@ -73,6 +73,7 @@ func testPurgeOperations(t *testing.T, s *store.Store) {
 }
 
 func must2(t testing.TB) func([]record.Outcome, error) {
+	t.Helper()
 	return func(_ []record.Outcome, err error) {
 		t.Helper()
 		must(t, err)
@@ -265,6 +266,7 @@ func testClaimWrongClock(t *testing.T, s *store.Store) {
 }
 
 func must2nd(t testing.TB) func(bool, error) {
+	t.Helper()
 	return func(_ bool, err error) {
 		t.Helper()
 		must(t, err)
