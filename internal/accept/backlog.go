@@ -6,7 +6,6 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
-	"strings"
 	"sync"
 	"time"
 
@@ -54,9 +53,11 @@ type Backlog struct {
 	retryAfter time.Duration
 }
 
-// Queues tells how many tasks a queue has.
+// Queues tells how many tasks a queue has, and how full Redis is: bytes used, and
+// how many there may be, 0 for any number.
 type Queues interface {
 	Size(ctx context.Context, queue string) (int64, error)
+	Memory(ctx context.Context) (used, limit int64, err error)
 }
 
 // NewBacklog returns the backlog counted in rc. limit is how many operations it may
@@ -99,19 +100,21 @@ func (b *Backlog) Run(ctx context.Context) {
 func (b *Backlog) look(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, lookBound)
 	defer cancel()
-	pipe := b.rc.Pipeline()
-	counts := pipe.HMGet(ctx, countKey, acceptedField, finishedField)
-	memory := b.rc.Info(ctx, "memory") // apart: in a cluster it has no slot
-	if _, err := pipe.Exec(ctx); err != nil {
+	counts, err := b.rc.HMGet(ctx, countKey, acceptedField, finishedField).Result()
+	if err != nil {
 		return fmt.Errorf("read the count of operations: %w", err)
 	}
-	accepted, finished := number(counts.Val(), 0), number(counts.Val(), 1)
+	used, most, err := b.queue.Memory(ctx)
+	if err != nil {
+		return err
+	}
+	accepted, finished := number(counts, 0), number(counts, 1)
 	if accepted != finished {
 		if err := b.correct(ctx, accepted, finished); err != nil {
 			return err
 		}
 	}
-	b.judge(accepted-finished, finished, fullness(memory.Val()), time.Now())
+	b.judge(accepted-finished, finished, fullness(used, most), time.Now())
 	return nil
 }
 
@@ -195,21 +198,10 @@ func (b *Backlog) until(operations float64) time.Duration {
 	return min(max(time.Duration(operations/b.rate*float64(time.Second)), time.Second), longAfter)
 }
 
-// fullness is the part of Redis's memory that is used, by its INFO; 0 if it has no
-// limit or does not say.
-func fullness(info string) float64 {
-	var used, most float64
-	for line := range strings.Lines(info) {
-		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-		switch name {
-		case "used_memory":
-			used, _ = strconv.ParseFloat(value, 64)
-		case "maxmemory":
-			most, _ = strconv.ParseFloat(value, 64)
-		}
-	}
+// fullness is the part of Redis's memory that is used; 0 if it has no limit.
+func fullness(used, most int64) float64 {
 	if most == 0 {
 		return 0
 	}
-	return used / most
+	return float64(used) / float64(most)
 }

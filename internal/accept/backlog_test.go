@@ -175,17 +175,3 @@ func TestBacklog_IsSetRightByAnEmptyQueue(t *testing.T) {
 		t.Errorf("a backlog of %d after it was set right and one write", got)
 	}
 }
-
-func TestFullness(t *testing.T) {
-	t.Parallel()
-	for info, want := range map[string]float64{
-		"":                                  0,
-		"used_memory:10\r\nmaxmemory:0\r\n": 0,
-		"# Memory\r\nused_memory:95\r\nused_memory_rss:7\r\nmaxmemory:100\r\n": 0.95,
-		"used_memory:x\r\nmaxmemory:y\r\n":                                     0,
-	} {
-		if got := accept.Fullness(info); got != want {
-			t.Errorf("%q: %v, want %v", info, got, want)
-		}
-	}
-}

@@ -19,6 +19,3 @@ func (b *Backlog) Look(ctx context.Context) error { return b.look(ctx) }
 func (b *Backlog) Judge(operations, finished int64, memory float64, now time.Time) {
 	b.judge(operations, finished, memory, now)
 }
-
-// Fullness is the part of Redis's memory that an INFO tells of.
-func Fullness(info string) float64 { return fullness(info) }

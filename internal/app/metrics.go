@@ -1,7 +1,9 @@
 package app
 
 import (
+	"context"
 	"net/http"
+	"time"
 
 	"github.com/waybill-dev/waybill/internal/httpapi"
 	"github.com/waybill-dev/waybill/internal/telemetry"
@@ -24,7 +26,11 @@ func newMetrics(a *App) *telemetry.Metrics {
 	if a.roles.API {
 		m.WatchQueues(telemetry.Queues{
 			Names: []string{tasks.QueueWrites, tasks.QueueNotify},
-			Queue: a.queue.Stats, Backlog: a.queue.Backlog, Memory: a.queue.Memory,
+			Queue: a.queue.Stats, Memory: a.queue.Memory,
+			Backlog: func(ctx context.Context) (int64, time.Duration, error) {
+				oldest, err := a.queue.Oldest(ctx)
+				return a.backlog.Operations(), oldest, err
+			},
 		})
 		m.WatchStore(a.store.Standing)
 	}

@@ -15,7 +15,6 @@ type Client struct {
 	rc    redis.UniversalClient
 	asynq *asynq.Client
 	wake  *waker
-	sizes sizes
 }
 
 // NewClient returns a Client on rc, which remains the caller's to close.

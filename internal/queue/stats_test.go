@@ -1,7 +1,6 @@
 package queue
 
 import (
-	"context"
 	"fmt"
 	"testing"
 	"time"
@@ -83,9 +82,8 @@ func TestClient_StatsOfAQueueWithALostTask(t *testing.T) {
 	if err != nil || q.Tasks["pending"] != 2 {
 		t.Errorf("%+v, %v", q, err)
 	}
-	n, _, err := c.Backlog(t.Context())
-	if err != nil || n != 10 { // the mean of those that are there
-		t.Errorf("%d operations, %v", n, err)
+	if age, err := c.Oldest(t.Context()); err != nil || age > time.Minute { // of those that are there
+		t.Errorf("the oldest %v ago, %v", age, err)
 	}
 }
 
@@ -99,77 +97,27 @@ func TestClient_StatsWithoutRedis(t *testing.T) {
 	if _, err := c.Stats(t.Context(), testQueue); err == nil {
 		t.Error("Stats: no error")
 	}
-	if _, _, err := c.Backlog(t.Context()); err == nil {
-		t.Error("Backlog: no error")
+	if _, err := c.Oldest(t.Context()); err == nil {
+		t.Error("Oldest: no error")
 	}
 	if _, _, err := c.Memory(t.Context()); err == nil {
 		t.Error("Memory: no error")
 	}
 }
 
-func TestClient_BacklogIsExactForAFewTasks(t *testing.T) {
+func TestClient_OldestIsFoundInALongQueue(t *testing.T) {
 	t.Parallel()
 	b := setup(t)
 	c := b.client()
-	if n, age, err := c.Backlog(t.Context()); n != 0 || age != 0 || err != nil {
-		t.Fatalf("an empty queue: %d, %v, %v", n, age, err)
+	if age, err := c.Oldest(t.Context()); age != 0 || err != nil {
+		t.Fatalf("an empty queue: %v, %v", age, err)
 	}
-	for i := range 8 {
-		b.batch(c, time.Now().Add(-time.Duration(9-i)*time.Minute), 1+i*10)
-	}
-	n, age, err := c.Backlog(t.Context())
-	if err != nil || n != 288 || age < 9*time.Minute || age > 10*time.Minute {
-		t.Errorf("%d operations, the oldest %v ago, %v", n, age, err)
-	}
-}
-
-func TestClient_BacklogIsEstimatedForMany(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	c := b.client()
 	for i := range 50 {
-		b.batch(c, time.Now().Add(time.Duration(i-100)*time.Second), 10+i%3)
+		b.batch(c, time.Now().Add(time.Duration(i-100)*time.Second), 1+i%3)
 	}
-	n, age, err := c.Backlog(t.Context())
-	if err != nil || n < 500 || n > 600 || age < 100*time.Second || age > 110*time.Second {
-		t.Errorf("%d operations, the oldest %v ago, %v", n, age, err)
-	}
-}
-
-// counting is a client that counts the payloads it is sent.
-type counting struct{ payloads int }
-
-func (c *counting) DialHook(next redis.DialHook) redis.DialHook { return next }
-
-func (c *counting) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
-
-func (c *counting) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []redis.Cmder) error {
-		for _, cmd := range cmds {
-			if args := cmd.Args(); len(args) == 3 && args[2] == "msg" {
-				c.payloads++
-			}
-		}
-		return next(ctx, cmds)
-	}
-}
-
-func TestClient_BacklogReadsAPayloadOnce(t *testing.T) {
-	t.Parallel()
-	b := setup(t)
-	count := &counting{}
-	b.rc.AddHook(count)
-	c := b.client()
-	for i := range 5 {
-		b.batch(c, time.Now().Add(-time.Duration(i)*time.Second), 3)
-	}
-	for range 4 {
-		if n, _, err := c.Backlog(t.Context()); n != 15 || err != nil {
-			t.Fatal(n, err)
-		}
-	}
-	if count.payloads != 5 {
-		t.Errorf("%d payloads were read", count.payloads)
+	age, err := c.Oldest(t.Context())
+	if err != nil || age < 100*time.Second || age > 110*time.Second {
+		t.Errorf("the oldest %v ago, %v", age, err)
 	}
 }
 
