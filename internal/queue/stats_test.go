@@ -7,7 +7,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hibiken/asynq"
-	"github.com/redis/go-redis/v9"
 
 	"github.com/waybill-dev/waybill/internal/record"
 	"github.com/waybill-dev/waybill/tasks"
