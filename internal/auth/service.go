@@ -91,11 +91,7 @@ func (m mistakes) as(kind fault.Kind) error {
 	if len(m) == 0 {
 		return nil
 	}
-	detail := m[0].Location + ": " + m[0].Message
-	if more := len(m) - 1; more > 0 {
-		detail += fmt.Sprintf(" (and %d more)", more)
-	}
-	return &fault.Error{Kind: kind, Detail: detail, Items: m}
+	return fault.Of(kind, m)
 }
 
 func indexed(location string, i int) string { return fmt.Sprintf("%s[%d]", location, i) }

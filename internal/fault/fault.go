@@ -69,6 +69,16 @@ func At(k Kind, location, format string, args ...any) *Error {
 	return &Error{Kind: k, Detail: location + ": " + message, Items: []Item{{location, message}}}
 }
 
+// Of returns an Error of kind k that concerns all of items, of which there must be
+// one.
+func Of(k Kind, items []Item) *Error {
+	detail := items[0].Location + ": " + items[0].Message
+	if more := len(items) - 1; more > 0 {
+		detail += fmt.Sprintf(" (and %d more)", more)
+	}
+	return &Error{Kind: k, Detail: detail, Items: items}
+}
+
 func (e *Error) Error() string {
 	s := string(e.Kind) + ": " + e.Detail
 	if e.Cause != nil {

@@ -41,10 +41,7 @@ func (m *mistakes) fault() error {
 		return nil
 	}
 	slices.SortStableFunc(m.items, func(a, b fault.Item) int { return strings.Compare(a.Location, b.Location) })
-	f := fault.New(fault.InvalidRecord, "%s: %s", m.items[0].Location, m.items[0].Message)
-	if more := len(m.items) - 1; more > 0 {
-		f.Detail += fmt.Sprintf(" (and %d more)", more)
-	}
+	f := fault.Of(fault.InvalidRecord, m.items)
 	f.Items = m.items[:min(len(m.items), maxItems)]
 	return f
 }

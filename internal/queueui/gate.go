@@ -20,7 +20,8 @@ func Gate(authenticate func(*http.Request) (*principal.Principal, error), fail F
 			err = admit(p)
 		}
 		if err == nil {
-			next.ServeHTTP(w, r)
+			by := principal.Actor{Principal: p.ID, Key: p.Key, RequestID: w.Header().Get("X-Request-Id")}
+			next.ServeHTTP(w, r.WithContext(principal.WithActor(r.Context(), by)))
 			return
 		}
 		if fault.KindOf(err) == fault.Unauthorized {
