@@ -81,8 +81,12 @@ func TestPrometheus_DrawsChartsAndDashboard(t *testing.T) {
 			return fmt.Errorf("%d charts", len(charts))
 		}
 		for name, body := range charts {
-			if n, err := series(body); err != nil || n != 2 { // the queues
-				return fmt.Errorf("%s: %d series, error %v", name, n, err)
+			n, err := series(body)
+			if err == nil && n != 2 { // the queues
+				err = fmt.Errorf("%d series", n)
+			}
+			if err != nil {
+				return fmt.Errorf("%s: %w", name, err)
 			}
 		}
 		return nil
