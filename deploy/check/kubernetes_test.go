@@ -102,7 +102,7 @@ func TestKubernetes_PodsAreHardenedProbedAndEndInTime(t *testing.T) {
 		}
 		checkGrace(t, name, grace, environment)
 		checkPinned(t, name, c.Image)
-		if c.LivenessProbe.HTTPGet.Path != "/livez" || c.ReadinessProbe.HTTPGet.Path != "/readyz" {
+		if c.LivenessProbe.HTTPGet.Path != "/livez" || !strings.HasPrefix(c.ReadinessProbe.HTTPGet.Path, "/readyz") {
 			t.Errorf("%s: probes %v, %v", name, c.LivenessProbe, c.ReadinessProbe)
 		}
 		if !*pod.SecurityContext.RunAsNonRoot || !*c.SecurityContext.ReadOnlyRootFilesystem || *c.SecurityContext.AllowPrivilegeEscalation || d.Spec.Strategy.RollingUpdate.MaxUnavailable.IntValue() != 0 {

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 	"time"
 
 	"github.com/hibiken/asynq"
@@ -61,6 +62,8 @@ type Acceptor struct {
 	replies  *replies
 	batches  batcher
 	o        Options
+	released chan struct{} // closed: nobody is kept waiting any more
+	release  sync.Once
 }
 
 // New returns an Acceptor; Run must be running for Prefer: wait to be answered
@@ -78,13 +81,17 @@ func New(rc redis.UniversalClient, q Queue, s Store, o Options) *Acceptor {
 	if o.Observer == nil {
 		o.Observer = unobserved{}
 	}
-	a := &Acceptor{rc: rc, queue: q, store: s, underWay: NewUnderWay(rc), replies: newReplies(rc, o.Logger), o: o}
+	a := &Acceptor{rc: rc, queue: q, store: s, underWay: NewUnderWay(rc), replies: newReplies(rc, o.Logger), o: o, released: make(chan struct{})}
 	a.batches.flush = a.flush
 	return a
 }
 
 // Run receives the outcomes that waiting requests asked for, until ctx ends.
 func (a *Acceptor) Run(ctx context.Context) { a.replies.run(ctx) }
+
+// Release ends every wait for an outcome, now and from now on: the process is to
+// stop, and who waits is answered with what there is.
+func (a *Acceptor) Release() { a.release.Do(func() { close(a.released) }) }
 
 // Write is one write, checked and ready to be accepted.
 type Write struct {

@@ -102,7 +102,7 @@ func (a *Acceptor) Wait(ctx context.Context, tenant, id string, d time.Duration)
 		if err != nil || op.Status == record.Done || op.Status == record.Failed || left <= 0 {
 			return op, err
 		}
-		if !sleep(ctx, min(pause, left)) {
+		if !a.pause(ctx, min(pause, left)) {
 			return op, nil
 		}
 	}
@@ -118,6 +118,9 @@ func (a *Acceptor) Await(ctx context.Context, w *Accepted, d time.Duration) (*En
 	for pause := pollFirst; ; pause = min(pause*2, pollLast) { // the channel is faster; the store is there when it is cut
 		timer := time.NewTimer(pause)
 		select {
+		case <-a.released:
+			timer.Stop()
+			return nil, nil //nolint:nilnil // nor is that we are to stop
 		case <-ctx.Done():
 			timer.Stop()
 			return nil, nil //nolint:nilnil // not in time is no error: the answer is then 202
@@ -131,6 +134,21 @@ func (a *Acceptor) Await(ctx context.Context, w *Accepted, d time.Duration) (*En
 			continue // not there yet, or the store is away: both may change in time
 		}
 		return a.seen(ctx, stored)
+	}
+}
+
+// pause waits for d, and says false if ctx ended first, or nobody is to be kept
+// waiting any more.
+func (a *Acceptor) pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	case <-a.released:
+		return false
 	}
 }
 

@@ -91,7 +91,7 @@ func New(c config.Config, roles Roles, log *slog.Logger) (*App, error) {
 		_ = a.redis.Close()
 		return nil, fmt.Errorf("DATABASE_URL: %w", err)
 	}
-	if a.auth, err = newAuth(c, a.store, collections, log); err != nil {
+	if a.auth, err = newAuth(c, a.store, collections, log, func(err error) { a.gate.close(err) }); err != nil {
 		return nil, errors.Join(err, a.redis.Close(), a.store.Close())
 	}
 	if a.spans, err = newSpans(c, roles, a.version, log); err != nil {

@@ -50,8 +50,8 @@ func TestBackup_RestoredAnswersTheSame(t *testing.T) {
 	t.Logf("%v; %d operations were answered before the backup", b.ledger, len(before))
 	compareOperations(t, b.system, restored, before)
 	compareRecords(t, b.system, restored)
-	if r.body(waiting) == "" || r.duplicates() == 0 {
-		t.Error("the event of the write that waited was not delivered by both")
+	if r.body(waiting) == "" { // by one, or by both: the dump may have been taken before its delivery or after
+		t.Error("the event of the write that waited was not delivered")
 	}
 }
 

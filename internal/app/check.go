@@ -102,7 +102,7 @@ func checkParts(c config.Config, collections *collection.Set) error {
 			all = append(all, s.Close())
 		}
 	}
-	_, err := newAuth(c, nil, collections, slog.New(slog.DiscardHandler))
+	_, err := newAuth(c, nil, collections, slog.New(slog.DiscardHandler), nil)
 	return errors.Join(append(all, err)...)
 }
 

@@ -43,7 +43,7 @@ func (g *gate) close(reason error) {
 		return
 	}
 	g.open, g.reason = false, reason
-	g.log.Warn("the database is away; taking no tasks until it is back", "error", reason)
+	g.log.Warn("the database is away; what is accepted waits until it is back", "error", reason)
 	select {
 	case g.closed <- struct{}{}:
 	default:
@@ -76,12 +76,20 @@ func (g *gate) stopping() bool { return g.draining.Load() }
 
 // check says why the process is not ready to serve, by the gate alone.
 func (g *gate) check() error {
+	if err := g.stoppingError(); err != nil {
+		return err
+	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.reason
+}
+
+// stoppingError is why a process that stops is sent nothing new.
+func (g *gate) stoppingError() error {
 	if g.stopping() {
 		return errors.New("stopping")
 	}
-	return g.reason
+	return nil
 }
 
 const probeEvery = 500 * time.Millisecond

@@ -40,7 +40,8 @@ func (a *App) opsAddress() string {
 func (a *App) startOps() {
 	a.serve("operators", a.ops, httpapi.NewOps(a.metrics.Handler(), []httpapi.Check{
 		{Name: "process", Run: func(context.Context) error { return a.gate.check() }},
-		{Name: "redis", Run: a.redisState.check},
+		{Name: "stopping", Accept: true, Run: func(context.Context) error { return a.gate.stoppingError() }},
+		{Name: "redis", Accept: true, Run: a.redisState.check},
 		{Name: "database", Run: a.store.Ping},
 	}, checkTimeout))
 }

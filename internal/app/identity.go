@@ -17,7 +17,7 @@ import (
 )
 
 // newAuth makes what verifies and makes credentials.
-func newAuth(c config.Config, s *store.Store, collections *collection.Set, log *slog.Logger) (*auth.Service, error) {
+func newAuth(c config.Config, s *store.Store, collections *collection.Set, log *slog.Logger, down func(error)) (*auth.Service, error) {
 	box, err := newBox(c)
 	if err != nil {
 		return nil, err
@@ -27,7 +27,7 @@ func newAuth(c config.Config, s *store.Store, collections *collection.Set, log *
 		return nil, fmt.Errorf("WAYBILL_TOKEN_KEYS: %w", err)
 	}
 	return auth.New(s, auth.Options{
-		Box: box, TokenKeys: keys, Registration: c.Registration, Logger: log,
+		Box: box, TokenKeys: keys, Registration: c.Registration, Logger: log, Down: down,
 		Collections: func(name string) bool {
 			_, known := collections.Get(name)
 			return known

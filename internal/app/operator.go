@@ -48,7 +48,7 @@ func NewOperator(ctx context.Context, c config.Config, log *slog.Logger) (*Opera
 	if err := s.Migrate(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
-	a, err := newAuth(c, s, collections, log)
+	a, err := newAuth(c, s, collections, log, nil)
 	if err != nil {
 		return nil, errors.Join(err, s.Close())
 	}

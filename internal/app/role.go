@@ -41,6 +41,10 @@ func (a *App) startAPI(background context.Context) error {
 	}
 	showRoutes(a.metrics, api.Routes())
 	a.serve("the API", a.public, api)
+	a.onStop("those who wait", func(context.Context) error { // before the API, which would wait for them
+		acceptor.Release()
+		return nil
+	})
 	a.log.Info("accepting writes", "address", a.Addr(), "collections", len(a.collections.All()), "version", a.version)
 	return nil
 }

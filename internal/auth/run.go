@@ -18,7 +18,17 @@ const (
 func (s *Service) Run(ctx context.Context) {
 	var all sync.WaitGroup
 	all.Go(func() {
-		every(ctx, pollEvery, func() { s.warn(ctx, "identities are not polled", s.poll(ctx)) })
+		failing := false
+		every(ctx, pollEvery, func() {
+			err := s.poll(ctx)
+			if err != nil && ctx.Err() == nil {
+				s.o.Down(err)
+				if !failing { // an outage is told once
+					s.warn(ctx, "identities are not polled", err)
+				}
+			}
+			failing = err != nil
+		})
 	})
 	all.Go(func() {
 		every(ctx, flushEvery, func() { s.flush(ctx) })

@@ -20,6 +20,7 @@ type Options struct {
 	Collections  func(name string) bool // which there are; nil: any
 	Logger       *slog.Logger           // nil: silent
 	Now          func() time.Time       // nil: time.Now
+	Down         func(error)            // told when the store cannot be asked; nil: nobody is
 }
 
 // Service verifies who is asking, and makes, changes and ends what they show.
@@ -49,6 +50,9 @@ func New(store Store, o Options) (*Service, error) {
 	s := &Service{store: store, o: o, keys: o.TokenKeys, hasher: newHasher(), log: o.Logger, now: o.Now}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
+	}
+	if s.o.Down == nil {
+		s.o.Down = func(error) {}
 	}
 	if s.now == nil {
 		s.now = time.Now

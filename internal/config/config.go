@@ -56,7 +56,7 @@ type Config struct {
 	OperationKeep   time.Duration   `env:"WAYBILL_OPERATION_RETENTION" envDefault:"720h" doc:"How long operations are kept after they ended. 0: for ever."`
 	DeliveryKeep    time.Duration   `env:"WAYBILL_DELIVERY_RETENTION" envDefault:"720h" doc:"How long deliveries are kept after they ended, with their attempts, and events to be replayed. 0: for ever."`
 	PrometheusURL   string          `env:"WAYBILL_PROMETHEUS_URL" doc:"A Prometheus that scrapes us, such as http://prometheus:9090: draws the charts in /queues/."`
-	MaxBacklog      int64           `env:"WAYBILL_MAX_BACKLOG" envDefault:"1000000" doc:"Operations accepted and not finished: with so many, writes are refused with 503 until there are fewer. 0: no limit."`
+	MaxBacklog      int64           `env:"WAYBILL_MAX_BACKLOG" envDefault:"1000000" doc:"Operations accepted and not finished: with so many, writes are refused with 503 until there are fewer, repeats too. Counted each second, so that a second of writes may pass it. 0: no limit."`
 	MaxBody         int64           `env:"WAYBILL_MAX_BODY" envDefault:"262144" doc:"Largest body of one record, in bytes."`
 	ShutdownTimeout time.Duration   `env:"WAYBILL_SHUTDOWN_TIMEOUT" envDefault:"20s" doc:"How long a process may take to finish what it has in hand."`
 	ShutdownDelay   time.Duration   `env:"WAYBILL_SHUTDOWN_DELAY" envDefault:"0s" doc:"How long a process that is to stop goes on serving while /readyz says that it is not ready, so that a proxy notices first. Part of the shutdown timeout."`

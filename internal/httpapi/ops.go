@@ -6,17 +6,21 @@ import (
 	"errors"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 	"time"
 )
 
 // Check is one condition of being ready.
 type Check struct {
-	Name string
-	Run  func(context.Context) error // nil: fulfilled
+	Name   string
+	Run    func(context.Context) error // nil: fulfilled
+	Accept bool                        // writes can be accepted only if it is
 }
 
-// NewOps returns the operators' handler: /metrics, /livez, /readyz, /debug/pprof.
-// Each check has timeout to answer.
+// NewOps returns the operators' handler: /metrics, /livez, /readyz, /readyz/accept,
+// /debug/pprof. Each check has timeout to answer. /readyz/accept is for whoever sends
+// requests here: writes are accepted while the database is away, and an api must not
+// be left alone for it.
 func NewOps(metrics http.Handler, checks []Check, timeout time.Duration) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", metrics)
@@ -25,6 +29,8 @@ func NewOps(metrics http.Handler, checks []Check, timeout time.Duration) http.Ha
 		_, _ = w.Write([]byte(`{"status":"ok"}` + "\n"))
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) { ready(w, r, checks, timeout) })
+	accept := slices.DeleteFunc(slices.Clone(checks), func(c Check) bool { return !c.Accept })
+	mux.HandleFunc("GET /readyz/accept", func(w http.ResponseWriter, r *http.Request) { ready(w, r, accept, timeout) })
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)

@@ -79,7 +79,7 @@ func (a *API) fail(x *exchange, r *http.Request, err error) {
 	if status == http.StatusUnauthorized && x.Header().Get("WWW-Authenticate") == "" {
 		x.Header().Set("WWW-Authenticate", `Bearer realm="waybill"`)
 	}
-	if status >= 500 {
+	if status >= 500 && f.Kind != fault.Overloaded { // of that the backlog's own line tells, once
 		a.o.Logger.LogAttrs(r.Context(), slog.LevelError, "request failed", append(x.about(), slog.String("method", knownMethod(r.Method)),
 			slog.Int("status", status), slog.String("code", string(f.Kind)), slog.Any("error", err))...)
 	}

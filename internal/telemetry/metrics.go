@@ -94,6 +94,9 @@ func (m *Metrics) addMaintenance() {
 	m.registry.MustRegister(m.archived)
 	m.purged = m.counter("waybill_purged_total", "Rows removed because their time is over.", "table")
 	m.maintained = m.histogram("waybill_purge_seconds", "How long a run of a job of maintenance took.", latencyBuckets, "job")
+	for _, table := range []string{"operations", "events", "deliveries", "attempts", "records", "audit", "sessions", "refresh_tokens", "api_keys"} {
+		m.purged.WithLabelValues(table)
+	}
 }
 
 func (m *Metrics) addDeliveries() {
