@@ -92,7 +92,7 @@ func (m *Metrics) addMaintenance() {
 		Name: "waybill_archived_tasks", Help: "Tasks that asynq has given up, as this worker saw within the last minute: there should be none.",
 	}, []string{"queue"})
 	m.registry.MustRegister(m.archived)
-	m.purged = m.counter("waybill_purged_total", "Rows removed because their time is over.", "table")
+	m.purged = m.counter("waybill_purged_total", "Rows whose time was over, and that are gone.", "table")
 	m.maintained = m.histogram("waybill_purge_seconds", "How long a run of a job of maintenance took.", latencyBuckets, "job")
 	for _, table := range []string{"operations", "events", "deliveries", "attempts", "records", "audit", "sessions", "refresh_tokens", "api_keys"} {
 		m.purged.WithLabelValues(table)
