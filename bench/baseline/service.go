@@ -85,9 +85,21 @@ func answer(w http.ResponseWriter, id string) {
 	h := w.Header()
 	h.Set("X-Request-Id", uuid.NewString())
 	h.Set("X-Content-Type-Options", "nosniff")
+	for name, value := range browser {
+		h[name] = value
+	}
 	h.Set("Location", "/api/operations/"+id)
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	w.WriteHeader(http.StatusAccepted)
 	_, _ = w.Write(append(body, '\n')) // a client that is gone is no failure
+}
+
+// browser are the headers that keep browsers safe, ready to be sent.
+var browser = map[string][]string{
+	"Content-Security-Policy":    {"default-src 'none'; frame-ancestors 'none'"},
+	"Cross-Origin-Opener-Policy": {"same-origin"},
+	"Permissions-Policy":         {"camera=(), geolocation=(), microphone=(), payment=(), usb=()"},
+	"Referrer-Policy":            {"no-referrer"},
+	"X-Frame-Options":            {"DENY"},
 }
