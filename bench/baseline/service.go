@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"maps"
 	"net/http"
 	"time"
 
@@ -85,9 +86,7 @@ func answer(w http.ResponseWriter, id string) {
 	h := w.Header()
 	h.Set("X-Request-Id", uuid.NewString())
 	h.Set("X-Content-Type-Options", "nosniff")
-	for name, value := range browser {
-		h[name] = value
-	}
+	maps.Copy(h, browser)
 	h.Set("Location", "/api/operations/"+id)
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
