@@ -87,12 +87,15 @@ func (b *Backlog) Admit() error {
 // Run looks at the backlog every second until ctx ends. What cannot be seen
 // changes nothing: writes then fail by themselves.
 func (b *Backlog) Run(ctx context.Context) {
-	for {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for ctx.Err() == nil {
 		if err := b.look(ctx); err != nil && ctx.Err() == nil {
 			b.log.Debug("the backlog cannot be seen", "error", err)
 		}
-		if !sleep(ctx, lookEvery) {
-			return
+		select {
+		case <-ctx.Done():
+		case <-tick.C:
 		}
 	}
 }

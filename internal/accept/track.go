@@ -177,15 +177,3 @@ func (a *Acceptor) seen(ctx context.Context, stored *record.Stored) (*Ended, err
 	e.Record = r
 	return e, nil
 }
-
-// sleep waits for d, and says false if ctx ended first.
-func sleep(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}

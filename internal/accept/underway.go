@@ -48,42 +48,39 @@ type Mark struct {
 
 // Add puts entries back: for operations that are enqueued again.
 func (u *UnderWay) Add(ctx context.Context, marks ...Mark) error {
-	return u.each(ctx, "add to", marks, redis.Pipeliner.SAdd)
+	return u.pipelined(ctx, len(marks), func(pipe redis.Pipeliner) {
+		for _, m := range marks {
+			pipe.SAdd(ctx, underWayKey(m.Record), m.Operation)
+		}
+	})
 }
 
 // Clear removes entries; those that are not there are passed over.
 func (u *UnderWay) Clear(ctx context.Context, marks ...Mark) error {
-	return u.each(ctx, "clear", marks, redis.Pipeliner.SRem)
+	return u.Finish(ctx, 0, marks...)
 }
 
 // Finish counts n operations that ended and removes entries.
 func (u *UnderWay) Finish(ctx context.Context, n int, marks ...Mark) error {
-	if n == 0 {
-		return u.Clear(ctx, marks...)
-	}
-	pipe := u.rc.Pipeline()
-	pipe.HIncrBy(ctx, countKey, finishedField, int64(n))
-	for _, m := range marks {
-		pipe.SRem(ctx, underWayKey(m.Record), m.Operation)
-	}
-	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("count what ended and clear under-way sets: %w", err)
-	}
-	return nil
+	return u.pipelined(ctx, n+len(marks), func(pipe redis.Pipeliner) {
+		if n > 0 {
+			pipe.HIncrBy(ctx, countKey, finishedField, int64(n))
+		}
+		for _, m := range marks {
+			pipe.SRem(ctx, underWayKey(m.Record), m.Operation)
+		}
+	})
 }
 
-func (u *UnderWay) each(ctx context.Context, what string, marks []Mark,
-	command func(redis.Pipeliner, context.Context, string, ...any) *redis.IntCmd,
-) error {
-	if len(marks) == 0 {
+// pipelined sends what queue puts into a pipeline, if there is anything.
+func (u *UnderWay) pipelined(ctx context.Context, commands int, queue func(redis.Pipeliner)) error {
+	if commands == 0 {
 		return nil
 	}
 	pipe := u.rc.Pipeline()
-	for _, m := range marks {
-		command(pipe, ctx, underWayKey(m.Record), m.Operation)
-	}
+	queue(pipe)
 	if _, err := pipe.Exec(ctx); err != nil {
-		return fmt.Errorf("%s under-way sets: %w", what, err)
+		return fmt.Errorf("change under-way sets: %w", err)
 	}
 	return nil
 }

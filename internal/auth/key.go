@@ -23,13 +23,14 @@ func ParseKey(text string) (id, secret string, ok bool) {
 		return "", "", false
 	}
 	id, secret, ok = strings.Cut(rest, "_")
-	if !ok || !isKeyID(id) || !isKeySecret(secret) {
+	if !ok || !IsKeyID(id) || !isKeySecret(secret) {
 		return "", "", false
 	}
 	return id, secret, true
 }
 
-func isKeyID(id string) bool {
+// IsKeyID says whether id can be a key's: 1–32 letters and digits.
+func IsKeyID(id string) bool {
 	return len(id) >= 1 && len(id) <= 32 && !strings.ContainsFunc(id, func(r rune) bool {
 		return (r < '0' || r > '9') && (r < 'A' || r > 'Z') && (r < 'a' || r > 'z')
 	})

@@ -92,7 +92,7 @@ func (a *API) createKey(x *exchange, r *http.Request) error {
 
 // listKeys serves GET /api/keys.
 func (a *API) listKeys(x *exchange, r *http.Request) error {
-	p, err := pageBy(r.URL.Path, x.query, isKeyID)
+	p, err := pageBy(r.URL.Path, x.query, auth.IsKeyID)
 	if err != nil {
 		return err
 	}
@@ -105,16 +105,6 @@ func (a *API) listKeys(x *exchange, r *http.Request) error {
 		return err
 	}
 	return writeList(x, p, keys, more, func(k *principal.Key) string { return k.ID }, keyViewOf)
-}
-
-// isKeyID says whether text can be a key's ID.
-func isKeyID(text string) bool {
-	for _, c := range []byte(text) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'z') && (c < 'A' || c > 'Z') {
-			return false
-		}
-	}
-	return text != "" && len(text) <= 32
 }
 
 // getKey serves GET /api/keys/{id}.

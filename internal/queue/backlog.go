@@ -52,14 +52,9 @@ func (l *look) age(now time.Time) (oldest time.Duration) {
 // queue of writes. limit is 0 if there is none, used if Redis does not tell.
 func (c *Client) Memory(ctx context.Context) (used, limit int64, err error) {
 	var info string
-	switch rc := c.rc.(type) {
-	case *redis.ClusterClient:
-		var node *redis.Client
-		if node, err = rc.MasterForKey(ctx, keysOf(tasks.QueueWrites).pending); err == nil {
-			info, err = node.Info(ctx, "memory").Result()
-		}
-	default:
-		info, err = rc.Info(ctx, "memory").Result()
+	node, err := Node(ctx, c.rc, tasks.QueueWrites)
+	if err == nil {
+		info, err = node.Info(ctx, "memory").Result()
 	}
 	if _, refused := errors.AsType[redis.Error](err); err != nil && !refused {
 		return 0, 0, fmt.Errorf("memory of Redis: %w", err)
